@@ -1,0 +1,48 @@
+"""Record: one request as it happened. The columns of `requests.parquet` are its fields, in order."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Status = Literal["ok", "error", "timeout", "cancelled"]
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One request. Times are seconds from the start of the run on one monotonic clock.
+
+    Lists run over chunks that carried generated tokens, in order of arrival. Chunks that came in
+    one read share `chunk_read` and `chunk_s`; `chunk_tokens` says how many tokens each carried.
+    """
+
+    request_id: int
+    session_id: int
+    turn: int  # position in the session, from 0
+    worker: int
+    slo_class: str
+    due_s: float | None  # when it should have been sent; None in a closed loop
+    sent_s: float | None  # when its first byte left; None: it never did
+    connect_s: float  # of which was spent opening a connection; 0 when it was reused
+    finished_s: float | None  # end of the response stream, or when it failed
+    chunk_s: tuple[float, ...]
+    chunk_tokens: tuple[int, ...]
+    chunk_kind: tuple[int, ...]  # endpoints.base.Kind
+    chunk_read: tuple[int, ...]  # number of the read that brought it
+    chunk_lag_s: tuple[float, ...]  # program's stamp - kernel's stamp; empty without the latter
+    stamp_source: Literal["kernel", "user", "virtual"]
+    prompt_tokens_asked: int
+    prompt_tokens: int  # achieved, by our tokenizer, before the server's chat template
+    server_prompt_tokens: int | None  # the server's usage
+    cached_tokens: int | None
+    output_tokens_asked: int
+    must_reach_asked: bool  # the output was to be exactly that long (ignore_eos)
+    output_tokens: int  # the sum of chunk_tokens
+    reasoning_tokens: int | None
+    tokens_from: Literal["usage", "running_usage", "tokenizer", "chunks"]
+    finish_reason: str | None
+    status: Status
+    http_status: int | None
+    error_class: str | None
+    error: str | None
+    correct: bool | None  # graded answer, where the request had one
+    bytes_received: int
+    output_text: str | None  # kept only when the scenario says `capture: text`

@@ -1,0 +1,72 @@
+"""What to ask: messages, requests, and sessions of requests that follow each other."""
+
+from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+
+class ImagePart(Struct, frozen=True, tag="image"):
+    """An image inside a message, as a data URL (`data:image/png;base64,...`)."""
+
+    url: str
+
+
+class TextPart(Struct, frozen=True, tag="text"):
+    text: str
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One chat message; `content` is text, or parts where it holds more than text."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | tuple[TextPart | ImagePart, ...]
+
+
+class Rendered(NamedTuple):
+    """A prompt as it will be sent."""
+
+    messages: tuple[Message, ...]
+    prompt_tokens: int  # counted by the scenario's tokenizer, before the server's chat template
+
+
+class Prompt(Protocol):
+    """A prompt that is written out only when it is needed, so a long schedule stays small."""
+
+    def render(self) -> Rendered:
+        """Pure: the same prompt gives the same text in every process. Called before it is due."""
+        ...
+
+
+class Scripted(Struct, frozen=True):
+    """A prompt that is known word for word."""
+
+    messages: tuple[Message, ...]
+    prompt_tokens: int
+
+    def render(self) -> Rendered:
+        return Rendered(self.messages, self.prompt_tokens)
+
+
+class Request(Struct, frozen=True):
+    """One API call."""
+
+    id: int  # position in the schedule's numbering, unique in the run
+    prompt: Prompt
+    prompt_tokens: int  # asked; what was achieved stands in Rendered
+    max_output_tokens: int
+    ignore_eos: bool = False  # output length is exactly max_output_tokens where the server obeys
+    slo_class: str = "default"
+    expected: str | None = None  # checkable answer, if any
+    grader: str | None = None  # how it is checked; a name in metrics/quality.py
+
+
+class Session(Struct, frozen=True):
+    """Requests that must follow each other; a lone request is a session of one."""
+
+    id: int
+    requests: tuple[Request, ...]
+    gaps_s: tuple[float, ...] = ()  # think or tool time before request i + 1; len(requests) - 1
+    start_s: float | None = None  # when a trace says that it began, from the trace's first row
+    history: Literal["scripted", "live"] = "scripted"
+    # scripted: each request's prompt is complete as it stands;
+    # live: the model's real reply is appended to the messages before the next turn's own
