@@ -27,6 +27,9 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 """A whole number of at least one (tokens, requests, connections)."""
 
+DataPath = Annotated[str, Meta(min_length=1, extra={"path": True})]
+"""A file named in a scenario. `load` makes it absolute, relative to the scenario's own folder."""
+
 _DURATION: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(us|ms|s|m|h)\s*")
 _UNIT_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _ENV: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
