@@ -1,0 +1,67 @@
+"""Metric: one number definition. Summary: what a run says about it, with its uncertainty."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+
+from benchsuite.records.table import FloatArray, RunData
+
+Better = Literal["lower", "higher", "neither"]
+Shape = Literal["request", "chunk", "token", "run"]
+Over = Literal["ok", "sent"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A definition; its words are in the docstring of `values`, from where docs/metrics.md takes them.
+
+    `values` gives NaN where the metric is undefined. It gives one value per request [n], per
+    chunk [chunks], per token [sum of chunk_tokens], or for the run [1], as `shape` says. Which of
+    them count is not its business: `summarise` keeps those whose request lies in the measurement
+    window and ended well (`over="ok"`) or was sent at all (`over="sent"`).
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Better
+    shape: Shape
+    values: Callable[[RunData], FloatArray]
+    over: Over = "ok"
+    source: str = ""
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """One metric over one run. None stands where there is no such number; `refused` says why.
+
+    Intervals are 95 %. `refused[quantile]` is the n that it would take. A per-run metric has n = 1,
+    its value in `mean`, and no quantiles.
+    """
+
+    metric: str
+    title: str
+    unit: str
+    better: Better
+    n: int
+    mean: float | None = None
+    mean_ci: Interval | None = None
+    std: float | None = None
+    min: float | None = None
+    max: float | None = None
+    p1: float | None = None
+    p5: float | None = None
+    p10: float | None = None
+    p25: float | None = None
+    p50: float | None = None
+    p75: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    p50_ci: Interval | None = None
+    p90_ci: Interval | None = None
+    p99_ci: Interval | None = None
+    refused: dict[str, int] = {}

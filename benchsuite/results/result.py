@@ -1,0 +1,113 @@
+"""RunResult: what one run found, as `result.json` in its run folder. It knows no clock and no server.
+
+The schema has its own version: another major is refused, a missing or additional field is not.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import msgspec
+from msgspec import Struct
+
+from benchsuite.errors import RunError
+from benchsuite.metrics.base import Summary
+from benchsuite.metrics.slo import Attainment
+from benchsuite.metrics.validity import Check
+from benchsuite.results.environment import Environment
+
+SCHEMA_VERSION: Final = "1.0"
+FILE_NAME: Final = "result.json"
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """Requests of the whole run, warm-up and drain included. `sent` = ok + error + timeout +
+    cancelled ones that had left; `in_window` are those that the summaries can draw from."""
+
+    planned: int
+    sent: int
+    ok: int
+    error: int
+    timeout: int
+    cancelled: int
+    in_window: int
+
+
+class Spread(Struct, frozen=True, kw_only=True):
+    """How an error of the instrument is spread, in seconds."""
+
+    n: int
+    p50: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class Instrument(Struct, frozen=True, kw_only=True):
+    """The benchmark's own error."""
+
+    stamp_source: dict[str, float]  # share of requests stamped by: kernel, user, virtual
+    send_delay: Spread  # sent - due; n is 0 in a closed loop, where nothing is due
+    client_lag: Spread  # seen by the program - arrived in the kernel; n is 0 without kernel stamps
+    timer_resolution_s: float | None = None
+
+
+class RunResult(Struct, frozen=True, kw_only=True):
+    """Everything that a run says about itself, short of its records."""
+
+    schema_version: str = SCHEMA_VERSION
+    benchsuite_version: str
+    name: str
+    description: str = ""
+    verdict: Literal["valid", "invalid"]
+    reasons: tuple[str, ...] = ()  # why it is invalid: the sentences of the hard checks that failed
+    warnings: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    started_at: str  # UTC, ISO 8601
+    duration_s: float  # from run start to the end of the last request
+    window_s: tuple[float, float]  # measured: requests whose origin lies in [start, end)
+    requests: Counts
+    errors: dict[str, int] = {}  # error class -> requests, of the whole run
+    summaries: dict[str, Summary] = {}
+    attainment: dict[str, Attainment] = {}  # SLO class -> attainment
+    scenario: dict[str, Any] = {}  # resolved, as written in scenario.yaml
+    environment: Environment
+    instrument: Instrument
+    command: str = ""
+    partial: str | None = None  # why the run is incomplete, if it is
+
+    def save(self, folder: Path) -> Path:
+        """Write `result.json`, all or nothing; returns its path. NaN and infinity become null."""
+        path = folder / FILE_NAME
+        draft = folder / f".{FILE_NAME}.tmp"
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        os.replace(draft, path)
+        return path
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read it back. Raises RunError if it is missing, broken, or of another major schema."""
+        path = folder / FILE_NAME if folder.is_dir() else folder
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be read ({error.strerror}); is this a run folder?"
+            ) from error
+        try:
+            _refuse_other_schemas(path, raw)
+            return msgspec.json.decode(raw, type=cls)
+        except msgspec.DecodeError as error:
+            raise RunError(f"{path}: not a result of benchsuite: {error}") from error
+
+
+class _Version(Struct):
+    schema_version: str
+
+
+def _refuse_other_schemas(path: Path, raw: bytes) -> None:
+    found = msgspec.json.decode(raw, type=_Version).schema_version
+    if found.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise RunError(
+            f"{path}: schema {found}, but this benchsuite reads {SCHEMA_VERSION.split('.')[0]}.x; "
+            "read it with the version that wrote it, or run `benchsuite report` on the folder"
+        )
