@@ -1,0 +1,445 @@
+"""What an OpenAI-compatible server's answer means: chat and completions, streamed or whole.
+
+Servers differ in which events they send and which fields they fill; whatever carries generated
+text is a chunk, the rest is not. Nothing a server sends raises here: what is wrong becomes the
+response's `error_class`, and what was understood is kept.
+
+Error classes, the first that applies: the transport's own; malformed_http, too_large (framing);
+http_<status>; encoding; content_type; server_error (said inside a stream that began well);
+malformed_event; malformed_sse; truncated; invalid_utf8; extra_choices.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from benchsuite.endpoints import http_framing, sse
+from benchsuite.endpoints.attribution import attribute
+from benchsuite.endpoints.openai_body import chat_body, completions_body
+from benchsuite.exchange import Chunk, Exchange, Kind, Response, TokenCounter, Usage
+
+__all__ = ["chat_body", "completions_body", "decode_stream", "error_text", "has_token"]
+
+MAX_ERROR_CHARS: Final = 200
+MAX_COUNT: Final = 10**9
+"""Token counts beyond this are not believed."""
+
+_CONTENT_TYPES: Final = frozenset(("text/event-stream", "application/json", ""))
+
+
+class _Function(Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(Struct, gc=False):
+    function: _Function | None = None
+
+
+class _Delta(Struct, gc=False):
+    """New text of a choice, or (not streamed) all of it."""
+
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(Struct, gc=False):
+    index: int = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _PromptDetails(Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _OutputDetails(Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+
+class _Timings(Struct, gc=False):
+    """llama.cpp's own."""
+
+    prompt_ms: float | None = None
+    predicted_ms: float | None = None
+
+
+class _Message(Struct, gc=False):
+    """An event's data, or a whole answer."""
+
+    object: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    timings: _Timings | None = None
+    error: Raw | None = None
+    detail: Raw | None = None
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+_NO_DELTA: Final = _Delta()
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+class _Answer:
+    """What has been understood so far. Lists run over chunks."""
+
+    def __init__(self) -> None:
+        self.reads: list[int] = []
+        self.kinds: list[Kind] = []
+        self.texts: list[str] = []
+        self.running: list[int | None] = []
+        self.usage: _Usage | None = None
+        self.timings: _Timings | None = None
+        self.finish_reason: str | None = None
+        self.is_done = False
+        self.has_other_choices = False
+        self.error_class: str | None = None
+        self.error: str | None = None
+
+    def fail(self, error_class: str, error: str) -> None:
+        """The first failure is the one that counts."""
+        if self.error_class is None:
+            self.error_class, self.error = error_class, error[:MAX_ERROR_CHARS]
+
+    def take(self, message: _Message, read: int) -> None:
+        """Add what one event says."""
+        usage = message.usage
+        running = None
+        if usage is not None:
+            self.usage = usage
+            running = _believed(usage.completion_tokens)
+        for choice in message.choices or ():
+            delta = choice.delta or choice.message or _NO_DELTA
+            if choice.index != 0:
+                self.has_other_choices |= bool(choice.text) or delta != _NO_DELTA
+                continue
+            # Both keys at once are one text told twice.
+            if reasoning := delta.reasoning_content or delta.reasoning:
+                self._add(read, Kind.REASONING, reasoning, running)
+            if content := choice.text or delta.content or delta.refusal:
+                self._add(read, Kind.CONTENT, content, running)
+            if (delta.tool_calls or delta.function_call) and (called := _called(delta)):
+                self._add(read, Kind.TOOL_CALL, called, running)
+            if choice.finish_reason:
+                self.finish_reason = choice.finish_reason
+        if message.timings is not None:
+            self.timings = message.timings
+
+    def _add(self, read: int, kind: Kind, text: str, running: int | None) -> None:
+        self.reads.append(read)
+        self.kinds.append(kind)
+        self.texts.append(text)
+        self.running.append(running)
+
+
+def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
+    """What the reads of `exchange` mean."""
+    answer = _answer(exchange)
+    usage = _usage(answer.usage)
+    total = usage.output_tokens if usage is not None else None
+    running = answer.running
+    if answer.has_other_choices:  # the server's counts cover them too
+        total, running = None, [None] * len(answer.texts)
+    tokens, tokens_from = attribute(answer.texts, running, total, count_tokens)
+    columns = zip(answer.reads, answer.kinds, answer.texts, tokens, strict=True)
+    return Response(
+        chunks=tuple(map(Chunk._make, columns)),
+        usage=usage,
+        tokens_from=tokens_from,
+        finish_reason=answer.finish_reason,
+        error_class=answer.error_class,
+        error=answer.error,
+        server_s=_stages(answer.timings),
+    )
+
+
+def has_token(exchange: Exchange) -> bool:
+    """Whether any generated text has arrived so far."""
+    return bool(_answer(exchange).texts)
+
+
+def _answer(exchange: Exchange) -> _Answer:
+    answer = _Answer()
+    if exchange.error_class is not None:
+        answer.fail(exchange.error_class, exchange.error or "")
+    if exchange.framing == "none":
+        body, read_end = http_framing.unframed(exchange.reads)
+        _read_body(answer, body, read_end, exchange.http_status or 200, None)
+        return answer
+    framed = http_framing.unframe(exchange.reads)
+    if framed.error_class is not None:
+        answer.fail(framed.error_class, framed.error or "")
+    if framed.head is not None:
+        _read_body(answer, framed.body, framed.read_end, framed.head.status, framed.head)
+    if not framed.is_complete:
+        answer.fail("truncated", "the response ended before its stated end")
+    return answer
+
+
+def _read_body(
+    answer: _Answer,
+    body: bytes,
+    read_end: tuple[int, ...],
+    status: int,
+    head: http_framing.Head | None,
+) -> None:
+    """`head` is None where the transport has dealt with it."""
+    if head is not None and head.content_encoding:
+        answer.fail("encoding", f"the answer is encoded ({head.content_encoding}), unasked")
+        return
+    if not 200 <= status < 300:
+        answer.fail(f"http_{status}", _refusal(body, head))
+        return
+    if head is not None and head.content_type not in _CONTENT_TYPES:
+        answer.fail(
+            "content_type", f"neither events nor JSON but {head.content_type}: {body[:80]!r}"
+        )
+    if body.lstrip().startswith(b"{"):
+        _read_whole(answer, body, read_end)
+    else:
+        _read_events(answer, sse.parse(body, read_end))
+
+
+def _read_whole(answer: _Answer, body: bytes, read_end: tuple[int, ...]) -> None:
+    """An answer that is one JSON document: it was there when its last byte was."""
+    message = _message(body)
+    if message is None:
+        answer.fail("malformed_event", f"not a JSON document: {_excerpt(body)}")
+    else:
+        answer.take(message, read_end.index(len(body)))
+        answer.is_done = True
+        _check_error(answer, message, body)
+
+
+def _read_events(answer: _Answer, stream: sse.Stream) -> None:
+    for name, data, read, is_whole in stream.events:
+        try:
+            message = _decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            if data.strip() == b"[DONE]":
+                answer.is_done = True
+                break
+            odd = _message(data)
+            if odd is None:
+                if name == b"error":
+                    answer.fail("server_error", _excerpt(data))
+                elif is_whole:
+                    answer.fail("malformed_event", f"not a JSON object: {_excerpt(data)}")
+                continue
+            message = odd
+        answer.take(message, read)
+        if not message.choices or message.error is not None:
+            _check_error(answer, message, data)
+    _check_end(answer, stream)
+
+
+def _check_end(answer: _Answer, stream: sse.Stream) -> None:
+    if stream.is_too_large:
+        answer.fail("too_large", f"a line over {http_framing.MAX_LINE_BYTES} bytes")
+    if not answer.is_done and answer.finish_reason is None:
+        if stream.num_unknown:
+            answer.fail("malformed_sse", f"{stream.num_unknown} lines are no server-sent event")
+        answer.fail("truncated", "the stream ended without [DONE] and without a finish reason")
+    if stream.num_replaced:
+        answer.fail("invalid_utf8", f"{stream.num_replaced} sequences are not UTF-8")
+    if answer.has_other_choices:
+        answer.fail("extra_choices", "several choices came; only the first is counted")
+
+
+def _check_error(answer: _Answer, message: _Message, data: bytes) -> None:
+    said = any(raw is not None and bytes(raw) != b"null" for raw in (message.error, message.detail))
+    if said or message.object == "error":
+        answer.fail("server_error", error_text(data))
+
+
+def _usage(usage: _Usage | None) -> Usage | None:
+    if usage is None:
+        return None
+    prompt, output = usage.prompt_tokens_details, usage.completion_tokens_details
+    reasoning = usage.reasoning_tokens if output is None else output.reasoning_tokens
+    return Usage(
+        prompt_tokens=_believed(usage.prompt_tokens),
+        output_tokens=_believed(usage.completion_tokens),
+        cached_tokens=None if prompt is None else _believed(prompt.cached_tokens),
+        reasoning_tokens=_believed(reasoning),
+    )
+
+
+def _believed(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count <= MAX_COUNT else None
+
+
+def _stages(timings: _Timings | None) -> Mapping[str, float]:
+    """Seconds by stage, as far as the server says."""
+    if timings is None:
+        return {}
+    stages = {"prefill": timings.prompt_ms, "decode": timings.predicted_ms}
+    return {stage: ms * 1e-3 for stage, ms in stages.items() if ms is not None}
+
+
+def _called(delta: _Delta) -> str:
+    """What a model writes to call tools: names and arguments. The ids are the server's."""
+    functions = [call.function for call in delta.tool_calls or ()]
+    parts = [(f.name or "") + (f.arguments or "") for f in (*functions, delta.function_call) if f]
+    return "".join(parts)
+
+
+def error_text(body: bytes) -> str:
+    """What an error body says, in one line of at most 200 characters.
+
+    Bodies seen: `{"error": {message, type, code}}` with a number or text as code,
+    `{"error": text}`, `{"object": "error", "message"}`, `{"detail": text or list}`, plain text.
+    """
+    text = body.decode(errors="replace").strip().removeprefix("data:")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("error", "detail") if value.get(key)), value)
+    if isinstance(value, dict) and isinstance(value.get("message"), str):
+        value = value["message"]
+    try:
+        said = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        said = text
+    return _storable(" ".join(said[: 10 * MAX_ERROR_CHARS].split()))[:MAX_ERROR_CHARS]
+
+
+def _refusal(body: bytes, head: http_framing.Head | None) -> str:
+    """Why there is no answer, with what the headers add."""
+    said = error_text(body)
+    if head is None:
+        return said
+    if location := head.header("location"):
+        said = f"redirect to {location}, not followed; {said}"
+    if wait := head.header("retry-after"):
+        said = f"retry after {wait}; {said}"
+    return said or head.reason
+
+
+def _excerpt(data: bytes) -> str:
+    return repr(data[:80])[1:]
+
+
+def _storable(text: str) -> str:
+    """Without lone surrogates, which JSON can name and UTF-8 cannot hold."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _message(data: bytes) -> _Message | None:
+    """`data`, read with patience; None if it is no JSON object."""
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        value = json.loads(data.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return None
+    return _loose_message(value) if isinstance(value, dict) else None
+
+
+# From here: the same types from JSON whose fields are not all of the kind they should be. Fields
+# of another kind count as missing. `Any` ends at these functions.
+
+
+def _loose_message(value: dict[str, Any]) -> _Message:
+    timings = _object(value.get("timings"))
+    return _Message(
+        object=_text(value.get("object")),
+        choices=[_loose_choice(choice) for choice in _objects(value.get("choices"))],
+        usage=_loose_usage(_object(value.get("usage"))),
+        timings=_Timings(_number(timings.get("prompt_ms")), _number(timings.get("predicted_ms"))),
+        error=None if value.get("error") is None else Raw(b"true"),
+        detail=None if value.get("detail") is None else Raw(b"true"),
+    )
+
+
+def _loose_choice(value: dict[str, Any]) -> _Choice:
+    return _Choice(
+        index=_count(value.get("index")) or 0,
+        delta=_loose_delta(_object(value.get("delta"))),
+        message=_loose_delta(_object(value.get("message"))),
+        text=_text(value.get("text")),
+        finish_reason=_text(value.get("finish_reason")),
+    )
+
+
+def _loose_delta(value: dict[str, Any]) -> _Delta | None:
+    if not value:
+        return None
+    return _Delta(
+        content=_text(value.get("content")),
+        reasoning=_text(value.get("reasoning")),
+        reasoning_content=_text(value.get("reasoning_content")),
+        refusal=_text(value.get("refusal")),
+        tool_calls=[
+            _ToolCall(_loose_function(call.get("function")))
+            for call in _objects(value.get("tool_calls"))
+        ],
+        function_call=_loose_function(value.get("function_call")),
+    )
+
+
+def _loose_function(value: Any) -> _Function:
+    function = _object(value)
+    return _Function(_text(function.get("name")), _text(function.get("arguments")))
+
+
+def _loose_usage(value: dict[str, Any]) -> _Usage | None:
+    if not value:
+        return None
+    prompt = _object(value.get("prompt_tokens_details"))
+    output = _object(value.get("completion_tokens_details"))
+    return _Usage(
+        prompt_tokens=_count(value.get("prompt_tokens")),
+        completion_tokens=_count(value.get("completion_tokens")),
+        reasoning_tokens=_count(value.get("reasoning_tokens")),
+        prompt_tokens_details=_PromptDetails(_count(prompt.get("cached_tokens"))),
+        completion_tokens_details=_OutputDetails(_count(output.get("reasoning_tokens"))),
+    )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    """A text, or the texts of a list of parts."""
+    if isinstance(value, str):
+        return _storable(value)
+    parts = [_text(part.get("text")) for part in _objects(value)]
+    return "".join(part for part in parts if part) or None
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) <= MAX_COUNT else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() else None
