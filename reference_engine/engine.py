@@ -1,0 +1,178 @@
+"""Engine: prompts in, streams of token ids out. Owns the workers and says who gets which sequence.
+
+Knows nothing of text or HTTP.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Final
+
+from reference_engine.blocks import blocks_needed
+from reference_engine.config import EngineConfig
+from reference_engine.executors.base import StepExecutor
+from reference_engine.sequence import FinishReason, SamplingParams, Sequence
+from reference_engine.specs import EngineError
+from reference_engine.stats import Gauges, Stats
+from reference_engine.worker import Worker
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class PromptTooLongError(EngineError):
+    """The prompt, or prompt and answer together, can never fit."""
+
+
+class Engine:
+    """Made by `async with Engine.open(config) as engine`; lives on the loop that opened it."""
+
+    def __init__(self, config: EngineConfig, executors: tuple[StepExecutor, ...]) -> None:
+        """One executor for each of the policy's workers."""
+        self.config = config
+        self.stats = Stats()
+        self.capacity = config.capacity()
+        self.shape = config.source.shape()
+        self.workers = tuple(
+            Worker(
+                role,
+                config.policy,
+                executor,
+                self.capacity,
+                num_layers=self.shape.num_layers,
+                stats=self.stats,
+                prefix_caching=config.prefix_caching,
+            )
+            for role, executor in zip(config.policy.workers(), executors, strict=True)
+        )
+        self._loop = asyncio.get_running_loop()
+        self._ids = count()
+        self._worker_of: dict[Sequence, Worker] = {}
+        self._closed: str | None = None  # why nothing is taken any more
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: EngineConfig) -> AsyncIterator["Engine"]:
+        """Load the model and run until the block is left. Raises ConfigError."""
+        capacity = config.capacity()
+        executors = tuple(
+            config.executor.build(config.source, capacity) for _ in config.policy.workers()
+        )
+        try:
+            engine = cls(config, executors)
+            tasks = [asyncio.create_task(worker.run()) for worker in engine.workers]
+            for task in tasks:
+                task.add_done_callback(engine._on_worker_end)
+            try:
+                yield engine
+            finally:
+                engine._close("the engine is closed", "cancelled")
+                for task in tasks:
+                    task.cancel()
+                ends = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for executor in executors:
+                executor.close()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    def submit(self, prompt_ids: list[int], params: SamplingParams) -> Sequence:
+        """Queue a prompt; read its answer with `tokens`.
+
+        Raises PromptTooLongError if it can never fit, EngineError if it cannot be run.
+        """
+        if self._closed is not None:
+            raise EngineError(self._closed)
+        sequence = Sequence(
+            next(self._ids),
+            prompt_ids,
+            params,
+            now_s=self._loop.time(),
+            max_model_len=self.capacity.max_model_len,
+        )
+        self._refuse_misfit(sequence)
+        worker = self._route(sequence)
+        self._worker_of[sequence] = worker
+        worker.add(sequence)
+        return sequence
+
+    async def tokens(self, sequence: Sequence) -> AsyncIterator[int]:
+        """Ids as they are sampled; afterwards `finish_reason` is set. For one reader.
+
+        A reader that leaves early (break and aclose, or its task cancelled) cancels the sequence.
+        """
+        outputs = sequence.output_ids
+        position = 0
+        try:
+            while True:
+                while position < len(outputs):
+                    yield outputs[position]
+                    position += 1
+                if sequence.finish_reason is not None:
+                    return
+                sequence.waiter = self._loop.create_future()
+                await sequence.waiter
+        finally:
+            self.cancel(sequence)
+
+    def cancel(self, sequence: Sequence) -> None:
+        """End it now; its blocks are free at the next step boundary. No effect once finished."""
+        if sequence.finish_reason is None:
+            sequence.finish("cancelled", self._loop.time())
+            self._worker_of[sequence].drop(sequence)
+        self._worker_of.pop(sequence, None)
+
+    def metrics(self) -> str:
+        """The text of /metrics."""
+        workers = self.workers
+        gauges = Gauges(
+            running=sum(len(worker.running) for worker in workers),
+            waiting=sum(len(worker.waiting) for worker in workers),
+            kv_usage=sum(worker.pool.usage for worker in workers) / len(workers),
+        )
+        return self.stats.text(gauges, self.config.served_name)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether new sequences are taken."""
+        return self._closed is None
+
+    def _route(self, sequence: Sequence) -> Worker:
+        views = tuple(worker.view() for worker in self.workers)
+        return self.workers[self.config.policy.route(sequence, views)]
+
+    def _refuse_misfit(self, sequence: Sequence) -> None:
+        """A sequence that is let in can always run to its end, if need be alone."""
+        limit, prompt = self.capacity.max_model_len, sequence.num_prompt_tokens
+        if not prompt:
+            raise EngineError("the prompt is empty")
+        if prompt + 1 > limit:
+            raise PromptTooLongError(
+                f"the prompt has {prompt} tokens; with one output token that is more than this "
+                f"model's {limit}"
+            )
+        if blocks_needed(sequence.max_kv_tokens, self.capacity.block_size) > (
+            self.capacity.num_blocks
+        ):
+            raise PromptTooLongError(
+                f"{prompt} prompt tokens and {sequence.token_limit} output tokens do not fit the "
+                f"KV cache of {self.capacity.num_blocks * self.capacity.block_size} tokens"
+            )
+        if min(sequence.prompt_ids) < 0 or max(sequence.prompt_ids) >= self.shape.vocab_size:
+            raise EngineError(f"token ids must lie between 0 and {self.shape.vocab_size - 1}")
+
+    def _on_worker_end(self, task: asyncio.Task[None]) -> None:
+        """A worker ends only when closed; anything else is a broken invariant, told to all."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _LOG.critical("a worker died", exc_info=error)
+            self._close(f"a worker died: {error!r}", "error")
+
+    def _close(self, why: str, reason: FinishReason) -> None:
+        self._closed = self._closed or why
+        for sequence in list(self._worker_of):
+            if sequence.finish_reason is None:
+                sequence.finish(reason, self._loop.time(), why if reason == "error" else None)
+        self._worker_of.clear()

@@ -1,0 +1,84 @@
+"""How a step is carried out: Executor = Torch | Roofline. Heavy libraries load in `build` only."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from reference_engine.executors.base import StepExecutor
+from reference_engine.executors.roofline import RooflineExecutor
+from reference_engine.specs import (
+    DEVICES,
+    Capacity,
+    ConfigError,
+    Count,
+    DeviceSpec,
+    ModelShape,
+    ModelSource,
+    Spec,
+)
+
+Efficiency = Annotated[float, Meta(gt=0, le=1)]
+
+
+class Torch(Spec, frozen=True, tag="torch"):
+    """Runs the model with PyTorch; needs the `engine` extra."""
+
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: Count | None = None  # None: the executor's own choice
+
+    def default_blocks(self, shape: ModelShape, block_size: int) -> int:
+        """Blocks for four full-length sequences."""
+        return -(-4 * shape.max_position // block_size)
+
+    def build(self, source: ModelSource, capacity: Capacity) -> StepExecutor:
+        """Load the model. Raises ConfigError if it cannot be run."""
+        from reference_engine.executors.torch_executor import TorchExecutor
+
+        return TorchExecutor(
+            source, capacity, device=self.device, dtype=self.dtype, threads=self.threads
+        )
+
+
+class Roofline(Spec, frozen=True, tag="roofline"):
+    """Sleeps for as long as each step would take: max(FLOPs/peak, bytes/bandwidth) + overhead.
+
+    `device` is a name in `DEVICES` or its numbers. The efficiencies are the shares of peak and
+    bandwidth that are reached; 1 is the bound itself.
+    """
+
+    device: str | DeviceSpec = "h100"
+    flops_efficiency: Efficiency = 1.0
+    bandwidth_efficiency: Efficiency = 1.0
+    overhead_s: Annotated[float, Meta(ge=0)] = 200e-6  # scheduling, launch and sampling of a step
+    memory_share: Efficiency = 0.9  # of device memory, for weights and KV together
+
+    def __post_init__(self) -> None:
+        if isinstance(self.device, str) and self.device not in DEVICES:
+            known = ", ".join(DEVICES)
+            raise ValueError(f"unknown device {self.device!r} (known: {known})")
+
+    @property
+    def device_spec(self) -> DeviceSpec:
+        return DEVICES[self.device] if isinstance(self.device, str) else self.device
+
+    def default_blocks(self, shape: ModelShape, block_size: int) -> int:
+        """Blocks in what memory the weights leave. Raises ConfigError if they leave none."""
+        room = self.memory_share * self.device_spec.memory_bytes
+        room -= shape.num_params * shape.dtype_bytes
+        blocks = int(room // (shape.kv_bytes_per_token * block_size))
+        if blocks < 1:
+            raise ConfigError(f"the model's weights leave no memory for KV on {self.device!r}")
+        return blocks
+
+    def build(self, source: ModelSource, capacity: Capacity) -> StepExecutor:
+        """Never fails: there is nothing to load."""
+        reached = DeviceSpec(
+            peak_flops_per_s=self.device_spec.peak_flops_per_s * self.flops_efficiency,
+            bytes_per_s=self.device_spec.bytes_per_s * self.bandwidth_efficiency,
+            memory_bytes=self.device_spec.memory_bytes,
+        )
+        return RooflineExecutor(source.shape(), reached, self.overhead_s, source.seed)
+
+
+Executor = Torch | Roofline

@@ -1,0 +1,39 @@
+"""The seam between deciding and computing: all that a worker knows about how steps are run."""
+
+from typing import Protocol
+
+from reference_engine.sequence import Sequence
+from reference_engine.step import Step, StepOutput
+
+
+class StepExecutor(Protocol):
+    """Carries out steps, one at a time.
+
+    The blocks a step needs are in its sequences' block tables when `execute` is called. A block is
+    offered for reuse by other sequences only after the step that filled it has returned.
+    """
+
+    async def execute(self, step: Step) -> StepOutput:
+        """Run `step` and sample. Reads the sequences, never changes them.
+
+        A sequence seen for the first time may start at start > 0: the KV of [0, start) then
+        stands in the blocks at the front of its table, computed earlier for another sequence.
+        Any exception fails the sequences of this step and no others.
+        """
+        ...
+
+    def release(self, sequence: Sequence) -> None:
+        """Forget what is held for `sequence`: it finished or was preempted.
+
+        Called between steps, also for one never executed. A preempted sequence may come back, with
+        its outputs as part of what is prefilled. Its blocks may still serve the prefix cache.
+        """
+        ...
+
+    async def transfer(self, sequence: Sequence, to: int) -> None:
+        """Move the KV of `sequence` to worker number `to`; it goes on there."""
+        ...
+
+    def close(self) -> None:
+        """Give back threads and memory. No call follows."""
+        ...

@@ -1,0 +1,127 @@
+"""FLOPs and bytes of a step, dense and mixture-of-experts. Pure arithmetic, no clock.
+
+Follows the roofline model (Williams et al., CACM 2009): a step takes no less than its arithmetic at
+the device's peak, and no less than its memory traffic at the device's bandwidth.
+
+Letters used below, for one layer unless said otherwise:
+    L  layers of the model                  D  hidden size             V  vocabulary
+    H  query heads                          K  KV heads                h  head size
+    A  attention weights = D h (2 H + 2 K)  F  weights of one feed-forward part = 3 D I
+    E  experts (0 in a dense model)         k  experts per token       b  bytes per number
+    T  tokens that pass the layer           C  query-context pairs     R  KV entries read
+    S  positions sampled
+
+Left out, each below a few per cent of a step: norms, rotary positions, softmax, activations between
+kernels, rows of the input embedding, the sampling of a token from its logits.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from reference_engine.specs import DeviceSpec, ModelShape
+from reference_engine.step import Step
+
+
+class LayerLoad(NamedTuple):
+    """What passes through each of `num_layers` layers of a step."""
+
+    num_layers: int
+    tokens: int  # T
+    context_pairs: int  # C: for each token the entries it attends to, itself included, summed
+    kv_read_tokens: (
+        int  # R: entries read from memory; a prefill reads its context once, not per token
+    )
+
+
+class Cost(NamedTuple):
+    """A step's arithmetic and memory traffic."""
+
+    flops: float
+    bytes: float
+
+    def time_s(self, device: DeviceSpec) -> float:
+        """max(FLOPs / peak, bytes / bandwidth)."""
+        return max(self.flops / device.peak_flops_per_s, self.bytes / device.bytes_per_s)
+
+
+def step_cost(step: Step, shape: ModelShape) -> Cost:
+    """FLOPs and bytes of all layers and of the matrix to the logits.
+
+    FLOPs = sum over layers (layer_flops) + 2 S D V
+    bytes = sum over layers (layer_bytes) + [S > 0] b D V
+    """
+    flops = 0.0
+    moved = 0.0
+    for load in layer_loads(step, shape.num_layers):
+        flops += load.num_layers * layer_flops(load, shape)
+        moved += load.num_layers * layer_bytes(load, shape)
+    sampled = num_sampled(step, shape.num_layers)
+    if sampled:
+        flops += 2.0 * sampled * shape.head_params
+        moved += shape.head_params * shape.dtype_bytes
+    return Cost(flops, moved)
+
+
+def layer_flops(load: LayerLoad, shape: ModelShape) -> float:
+    """2 T (A + D E + max(1, k) F) + 4 H h C: a multiply and an add per weight and token; scores and
+    their weighted sum for each query-context pair.
+    """
+    weights = shape.attention_params + shape.router_params
+    weights += max(1, shape.experts_per_token) * shape.expert_params
+    return 2.0 * load.tokens * weights + 4.0 * shape.num_heads * shape.head_dim * load.context_pairs
+
+
+def layer_bytes(load: LayerLoad, shape: ModelShape) -> float:
+    """b (A + D E + distinct F + 2 K h (R + T)): weights once, KV read, and written for T."""
+    weights = shape.attention_params + shape.router_params
+    weights_read = weights + distinct_experts(load.tokens, shape) * shape.expert_params
+    kv_entries = load.kv_read_tokens + load.tokens
+    kv_values = 2 * shape.num_kv_heads * shape.head_dim * kv_entries
+    return shape.dtype_bytes * (weights_read + kv_values)
+
+
+def distinct_experts(tokens: int, shape: ModelShape) -> float:
+    """Feed-forward parts whose weights are read: 1 if dense, else E (1 - (1 - k/E)^T).
+
+    The expectation under uniform routing. Real routers are skewed and touch fewer.
+    """
+    if not shape.num_experts:
+        return 1.0
+    missed = 1.0 - shape.experts_per_token / shape.num_experts
+    return float(shape.num_experts * (1.0 - missed**tokens))
+
+
+def num_sampled(step: Step, num_layers: int) -> int:
+    """S: all decodes, and prefills that bring the last known token through the last layer."""
+    return len(step.decode) + sum(
+        work.layers.stop == num_layers and work.start + work.length == work.sequence.num_tokens
+        for work in step.prefill
+    )
+
+
+def layer_loads(step: Step, num_layers: int) -> list[LayerLoad]:
+    """The step cut into runs of layers that all see the same tokens.
+
+    Decodes pass every layer, a prefill its own range: one run, unless prefills differ in layers.
+    A decode at position p attends to p + 1 entries and reads p; a prefill of [s, s + n) attends to
+    n s + n (n + 1) / 2 and reads s, its own n being still at hand.
+    """
+    decode_reads = 0
+    for work in step.decode:
+        decode_reads += work[0].num_computed_tokens
+    num_decodes = len(step.decode)
+    cuts = {0, num_layers} if step.decode else set()
+    for prefill in step.prefill:
+        cuts |= {prefill.layers.start, prefill.layers.stop}
+    edges = sorted(cuts)
+    loads = []
+    for first, last in pairwise(edges):
+        tokens, pairs, reads = num_decodes, decode_reads + num_decodes, decode_reads
+        for _, start, length, layers in step.prefill:
+            if layers.start <= first and last <= layers.stop:
+                tokens += length
+                pairs += length * start + length * (length + 1) // 2
+                reads += start
+        if tokens:
+            loads.append(LayerLoad(last - first, tokens, pairs, reads))
+    return loads

@@ -1,0 +1,67 @@
+"""Takes as long as a step would at best on a given device, and computes nothing.
+
+Tokens are a fixed function of (seed, position). On a virtual-time loop an hour passes in seconds.
+"""
+
+import asyncio
+from typing import Final
+
+from reference_engine.executors.costs import num_sampled, step_cost
+from reference_engine.sequence import Sequence
+from reference_engine.specs import DeviceSpec, ModelShape
+from reference_engine.step import Step, StepOutput
+
+_LINK_BYTES_PER_S: Final = 50e9
+"""Between workers: one 400 Gbit/s network port."""
+
+# Odd 64-bit constants of splitmix64 (Steele et al., OOPSLA 2014): neighbours land far apart.
+_SEED_STRIDE: Final = 0xBF58476D1CE4E5B9
+_POSITION_STRIDE: Final = 0x9E3779B97F4A7C15
+_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class RooflineExecutor:
+    """Sleeps max(FLOPs / peak, bytes / bandwidth) + overhead_s for each step."""
+
+    def __init__(
+        self, shape: ModelShape, device: DeviceSpec, overhead_s: float = 0.0, seed: int = 0
+    ) -> None:
+        self._shape = shape
+        self._device = device
+        self._overhead_s = overhead_s
+        self._seed = seed
+
+    def step_time_s(self, step: Step) -> float:
+        """How long `step` takes; never less when work is added to it."""
+        return step_cost(step, self._shape).time_s(self._device) + self._overhead_s
+
+    async def execute(self, step: Step) -> StepOutput:
+        await asyncio.sleep(self.step_time_s(step))
+        tokens = {}
+        for (sequence,) in step.decode:
+            tokens[sequence.id] = self._token(sequence)
+        if step.prefill:
+            last = self._shape.num_layers
+            for work in step.prefill:
+                if num_sampled(Step(prefill=(work,)), last):
+                    tokens[work.sequence.id] = self._token(work.sequence)
+        return StepOutput(tokens)
+
+    def release(self, sequence: Sequence) -> None:
+        """Nothing is held."""
+
+    async def transfer(self, sequence: Sequence, to: int) -> None:
+        """Sleeps for KV bytes / link bandwidth."""
+        kv_bytes = sequence.num_computed_tokens * self._shape.kv_bytes_per_token
+        await asyncio.sleep(kv_bytes / _LINK_BYTES_PER_S)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _token(self, sequence: Sequence) -> int:
+        """Id of the next token: (seed, position) mixed and cut to the vocabulary."""
+        seed = sequence.params.seed
+        mixed = (self._seed + sequence.id if seed is None else seed) * _SEED_STRIDE
+        mixed += (sequence.num_prompt_tokens + len(sequence.output_ids)) * _POSITION_STRIDE
+        mixed &= _MASK
+        return (mixed ^ mixed >> 31) % self._shape.vocab_size

@@ -1,0 +1,109 @@
+"""Pure pieces that policies are put together from: decode all that fit, prefill within a budget,
+pick who gives way.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from reference_engine.blocks import blocks_needed
+from reference_engine.policies.base import WorkerView
+from reference_engine.sequence import Phase, Sequence
+from reference_engine.step import DecodeWork, PrefillWork
+
+
+class DecodePlan(NamedTuple):
+    """Which sequences decode, who gives way for them, and the blocks left over."""
+
+    decode: tuple[DecodeWork, ...]
+    preempt: tuple[Sequence, ...]
+    free_blocks: int
+
+
+def decode_all_that_fit(view: WorkerView) -> DecodePlan:
+    """Decode every running sequence; if blocks run out, the youngest give theirs up.
+
+    The oldest never gives way to anyone, and alone it fits, so it always advances: no deadlock.
+    """
+    size = view.block_size
+    decoding = [s for s in view.running if s.phase is Phase.DECODING]
+    needed = 0
+    for sequence in decoding:
+        if sequence.num_computed_tokens == len(sequence.block_table) * size:
+            needed += 1
+    if needed <= view.free_blocks:
+        return DecodePlan(tuple(map(DecodeWork, decoding)), (), view.free_blocks - needed)
+    return _decode_with_victims(view)
+
+
+def _decode_with_victims(view: WorkerView) -> DecodePlan:
+    """Walk from the oldest on; whoever lacks a block takes those of the youngest left."""
+    size = view.block_size
+    by_age = sorted(view.running, key=lambda sequence: sequence.id)
+    free = view.free_blocks
+    decode: list[DecodeWork] = []
+    victims: list[Sequence] = []
+    position = 0
+    while position < len(by_age):
+        sequence = by_age[position]
+        lacking = (
+            sequence.phase is Phase.DECODING
+            and sequence.num_computed_tokens == len(sequence.block_table) * size
+        )
+        if lacking and not free:
+            victim = by_age.pop()
+            victims.append(victim)
+            free += view.sole_blocks(victim)
+            continue
+        free -= lacking
+        if sequence.phase is Phase.DECODING:
+            decode.append(DecodeWork(sequence))
+        position += 1
+    return DecodePlan(tuple(decode), tuple(victims), free)
+
+
+def prefill_running(view: WorkerView, budget_tokens: int) -> list[PrefillWork]:
+    """Next chunks of sequences already admitted, in order of admission."""
+    works = []
+    for sequence in view.running:
+        if budget_tokens <= 0:
+            break
+        if sequence.phase is Phase.PREFILLING:
+            start = sequence.num_computed_tokens
+            length = min(sequence.num_tokens - start, budget_tokens)
+            budget_tokens -= length
+            works.append(PrefillWork(sequence, start, length, range(view.num_layers)))
+    return works
+
+
+def admit(
+    view: WorkerView, free_blocks: int, budget_tokens: int, *, whole: bool = False
+) -> list[PrefillWork]:
+    """First chunks of waiting sequences in order of arrival, until one does not fit.
+
+    With `whole`, prompts are not cut: the first may then exceed the budget, the others not.
+    One free block stays in reserve for each running sequence, which may soon need it; a worker
+    with nothing running admits whatever fits.
+    """
+    works: list[PrefillWork] = []
+    batch = len(view.running)
+    for sequence in view.waiting:
+        if batch >= view.max_sequences or budget_tokens <= 0:
+            break
+        hit = view.lookup(sequence)
+        missing = sequence.num_tokens - hit.num_tokens
+        if whole and works and missing > budget_tokens:
+            break
+        taken = blocks_needed(missing, view.block_size) + hit.num_idle_blocks
+        if taken + batch > free_blocks:
+            break
+        length = missing if whole else min(missing, budget_tokens)
+        works.append(PrefillWork(sequence, hit.num_tokens, length, range(view.num_layers)))
+        free_blocks -= taken
+        budget_tokens -= length
+        batch += 1
+    return works
+
+
+def num_tokens(works: Iterable[PrefillWork]) -> int:
+    """Tokens that the works prefill."""
+    return sum(work.length for work in works)

@@ -1,0 +1,158 @@
+"""A request inside the engine: its tokens, where it stands, which blocks hold its KV, and when.
+
+Knows nothing of text, tensors or scheduling. The worker and the engine change it.
+"""
+
+from asyncio import Future
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+
+
+class Phase(StrEnum):
+    """Where a sequence stands. A preempted one waits again."""
+
+    WAITING = "waiting"
+    ENCODING = "encoding"
+    PREFILLING = "prefilling"
+    TRANSFERRING = "transferring"
+    DECODING = "decoding"
+    FINISHED = "finished"
+
+
+class SamplingParams(Struct, frozen=True, kw_only=True):
+    """How tokens are drawn and when a sequence ends.
+
+    `stop_token_ids` (EOS among them) end it with reason "stop", not before `min_tokens` outputs
+    and not at all under `ignore_eos`; the stop token is the last id handed out. A token drawn is a
+    pure function of (`seed`, or the sequence id without one, and its position), so a preemption
+    never changes the answer.
+    """
+
+    max_tokens: Annotated[int, Meta(ge=1)]
+    min_tokens: Annotated[int, Meta(ge=0)] = 0
+    ignore_eos: bool = False
+    temperature: Annotated[float, Meta(ge=0)] = 1.0  # 0 = greedy
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    seed: int | None = None
+    stop_token_ids: tuple[int, ...] = ()
+
+
+class Sequence:
+    """One prompt and the tokens that follow it. Compared and hashed by identity.
+
+    `num_computed_tokens` KV entries stand in `block_table`'s blocks, in order. Of those,
+    `num_cached_tokens` were found in the prefix cache when it was first admitted. `stamps_s` holds
+    the loop time at which each phase was first entered.
+    """
+
+    __slots__ = (
+        "arrived_s",
+        "block_hashes",
+        "block_table",
+        "error",
+        "finish_reason",
+        "id",
+        "last_token_s",
+        "num_cached_tokens",
+        "num_computed_tokens",
+        "num_preemptions",
+        "num_prompt_tokens",
+        "num_published_blocks",
+        "output_ids",
+        "params",
+        "phase",
+        "prompt_ids",
+        "stamps_s",
+        "stop_ids",
+        "token_limit",
+        "waiter",
+    )
+
+    def __init__(
+        self,
+        id: int,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        *,
+        now_s: float = 0.0,
+        max_model_len: int | None = None,
+    ) -> None:
+        self.id = id
+        self.prompt_ids = prompt_ids
+        self.params = params
+        self.num_prompt_tokens = len(prompt_ids)
+        room = params.max_tokens if max_model_len is None else max_model_len - len(prompt_ids)
+        self.token_limit = min(params.max_tokens, room)  # outputs after which it ends
+        self.stop_ids = frozenset(() if params.ignore_eos else params.stop_token_ids)
+        self.output_ids: list[int] = []
+        self.phase = Phase.WAITING
+        self.num_computed_tokens = 0
+        self.num_cached_tokens = 0
+        self.num_preemptions = 0
+        self.block_table: list[int] = []
+        self.block_hashes: list[bytes] = []  # of its whole blocks so far; see blocks.py
+        self.num_published_blocks = 0  # blocks offered to the prefix cache
+        self.arrived_s = now_s
+        self.last_token_s = now_s
+        self.stamps_s: dict[Phase, float] = {Phase.WAITING: now_s}
+        self.finish_reason: FinishReason | None = None
+        self.error: str | None = None  # what failed, with reason "error"
+        self.waiter: Future[None] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens known so far: prompt and outputs."""
+        return self.num_prompt_tokens + len(self.output_ids)
+
+    @property
+    def max_kv_tokens(self) -> int:
+        """KV entries it needs at most: the last output is never fed back."""
+        return self.num_prompt_tokens + self.token_limit - 1
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finish_reason is not None
+
+    def token_ids(self, start: int, length: int) -> list[int]:
+        """Ids at positions [start, start + length) of prompt and outputs together."""
+        end = start + length
+        split = self.num_prompt_tokens
+        if end <= split:
+            return self.prompt_ids[start:end]
+        return self.prompt_ids[start:] + self.output_ids[max(0, start - split) : end - split]
+
+    def enter(self, phase: Phase, now_s: float) -> None:
+        """Move to `phase`; the first entry of each is stamped."""
+        self.phase = phase
+        self.stamps_s.setdefault(phase, now_s)
+
+    def append(self, token: int, now_s: float) -> None:
+        """Take a sampled token; it may be the last."""
+        outputs = self.output_ids
+        outputs.append(token)
+        self.last_token_s = now_s
+        if token in self.stop_ids and len(outputs) >= self.params.min_tokens:
+            self.finish("stop", now_s)
+        elif len(outputs) >= self.token_limit:
+            self.finish("length", now_s)
+        elif self.waiter is not None:
+            self.notify()
+
+    def finish(self, reason: FinishReason, now_s: float, error: str | None = None) -> None:
+        """End it once and for all, and tell whoever waits for its tokens."""
+        self.finish_reason = reason
+        self.error = error
+        self.enter(Phase.FINISHED, now_s)
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake the consumer, if it waits."""
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)

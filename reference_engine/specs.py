@@ -1,0 +1,295 @@
+"""Numbers about models and devices, and the base of every choice in an engine's configuration.
+
+Knows nothing of tensors, steps or time.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=1)]
+"""A whole number of at least one."""
+
+
+class EngineError(Exception):
+    """Base of what the engine refuses or reports; its text says what to change."""
+
+
+class ConfigError(EngineError):
+    """The configuration, or the model folder that it names, cannot be used."""
+
+
+class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section of an engine's configuration. A choice adds `tag="its_name"`."""
+
+
+class ModelShape(Spec, frozen=True, dict=True):
+    """Sizes of a Llama-style decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+
+    With `num_experts` > 0 each layer's feed-forward part is `num_experts` experts of
+    `intermediate_size`, of which a router picks `experts_per_token` for each token.
+    """
+
+    num_layers: Count
+    hidden_size: Count
+    num_heads: Count
+    num_kv_heads: Count
+    head_dim: Count
+    intermediate_size: Count
+    vocab_size: Count
+    max_position: Count
+    rope_theta: float = 10_000.0
+    rms_norm_eps: float = 1e-5
+    tie_embeddings: bool = False
+    dtype_bytes: Count = 2  # of weights and KV alike
+    num_experts: int = 0
+    experts_per_token: int = 0
+    architecture: str = "llama"  # Hugging Face `model_type`; what the sizes mean in full
+
+    def __post_init__(self) -> None:
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError("num_heads must be a multiple of num_kv_heads")
+        if self.num_experts and not 1 <= self.experts_per_token <= self.num_experts:
+            raise ValueError("experts_per_token must lie between 1 and num_experts")
+
+    @cached_property
+    def attention_params(self) -> int:
+        """Weights of one layer's four attention projections."""
+        heads = 2 * self.num_heads + 2 * self.num_kv_heads  # query and output; key and value
+        return self.hidden_size * self.head_dim * heads
+
+    @cached_property
+    def expert_params(self) -> int:
+        """Weights of one feed-forward part (gate, up, down): a dense layer's, or an expert's."""
+        return 3 * self.hidden_size * self.intermediate_size
+
+    @cached_property
+    def router_params(self) -> int:
+        """Weights of one layer's router; 0 in a dense model."""
+        return self.hidden_size * self.num_experts
+
+    @cached_property
+    def head_params(self) -> int:
+        """Weights of the matrix from hidden states to logits (or of the input embedding)."""
+        return self.hidden_size * self.vocab_size
+
+    @cached_property
+    def num_params(self) -> int:
+        """All weights: layers with their two norms, final norm, embedding, head unless tied."""
+        experts = max(1, self.num_experts) * self.expert_params
+        layer = self.attention_params + experts + self.router_params + 2 * self.hidden_size
+        embeddings = self.head_params * (1 if self.tie_embeddings else 2)
+        return self.num_layers * layer + self.hidden_size + embeddings
+
+    @cached_property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of keys and values that one token leaves behind, all layers."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim * self.dtype_bytes
+
+
+class DeviceSpec(Spec, frozen=True):
+    """What one accelerator can do at best; the peak is dense (not sparse) bf16."""
+
+    peak_flops_per_s: Annotated[float, Meta(gt=0)]
+    bytes_per_s: Annotated[float, Meta(gt=0)]
+    memory_bytes: Annotated[float, Meta(gt=0)]
+
+
+class Capacity(Spec, frozen=True):
+    """How much one worker holds at once."""
+
+    num_blocks: Count
+    block_size: Count  # tokens
+    max_sequences: Count
+    max_model_len: Count  # tokens, prompt and output
+
+
+class ModelSource(Spec, frozen=True):
+    """Which model: a name in `PRESETS` (seeded random weights) or a Hugging Face folder."""
+
+    name: str
+    seed: int = 0
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder with `config.json` and weights; None for a preset."""
+        return None if self.name in PRESETS else Path(self.name)
+
+    def shape(self) -> ModelShape:
+        """The model's sizes. Raises ConfigError if there is no such preset or folder."""
+        return PRESETS[self.name] if self.folder is None else read_shape(self.folder)
+
+
+class _RopeParameters(Struct):
+    rope_theta: float | None = None
+
+
+class _HuggingFaceConfig(Struct):
+    """The part of a Hugging Face `config.json` that we read; families differ in two names."""
+
+    model_type: str
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    intermediate_size: int
+    vocab_size: int
+    max_position_embeddings: int
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    rope_theta: float = 10_000.0
+    rope_parameters: _RopeParameters | None = None  # where transformers 5 puts rope_theta
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = False
+    dtype: str | None = None
+    torch_dtype: str | None = None
+    num_experts: int = 0
+    num_local_experts: int = 0
+    num_experts_per_tok: int = 0
+    moe_intermediate_size: int | None = None
+
+
+_DTYPE_BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+def read_shape(folder: Path) -> ModelShape:
+    """Sizes from `config.json` of a Hugging Face folder. Raises ConfigError."""
+    path = folder / "config.json"
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=_HuggingFaceConfig)
+    except OSError as error:
+        known = ", ".join(PRESETS)
+        raise ConfigError(
+            f"model {str(folder)!r} is neither a preset ({known}) nor a folder with a config.json"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    experts = config.num_experts or config.num_local_experts
+    return ModelShape(
+        num_layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        num_heads=config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads or config.num_attention_heads,
+        head_dim=config.head_dim or config.hidden_size // config.num_attention_heads,
+        intermediate_size=(experts and config.moe_intermediate_size) or config.intermediate_size,
+        vocab_size=config.vocab_size,
+        max_position=config.max_position_embeddings,
+        rope_theta=(config.rope_parameters and config.rope_parameters.rope_theta)
+        or config.rope_theta,
+        rms_norm_eps=config.rms_norm_eps,
+        tie_embeddings=config.tie_word_embeddings,
+        dtype_bytes=_DTYPE_BYTES.get(config.dtype or config.torch_dtype or "bfloat16", 2),
+        num_experts=experts,
+        experts_per_token=config.num_experts_per_tok if experts else 0,
+        architecture=config.model_type,
+    )
+
+
+_LLAMA_3_8B: Final = ModelShape(
+    num_layers=32,
+    hidden_size=4096,
+    num_heads=32,
+    num_kv_heads=8,
+    head_dim=128,
+    intermediate_size=14336,
+    vocab_size=128256,
+    max_position=8192,
+    rope_theta=500_000.0,
+)
+
+PRESETS: Final[dict[str, ModelShape]] = {
+    "tiny": ModelShape(
+        num_layers=4,
+        hidden_size=256,
+        num_heads=8,
+        num_kv_heads=4,
+        head_dim=32,
+        intermediate_size=688,
+        vocab_size=8192,
+        max_position=4096,
+        dtype_bytes=4,
+    ),
+    "15m": ModelShape(
+        num_layers=8,
+        hidden_size=320,
+        num_heads=5,
+        num_kv_heads=5,
+        head_dim=64,
+        intermediate_size=864,
+        vocab_size=8192,
+        max_position=4096,
+        dtype_bytes=4,
+    ),
+    "100m": ModelShape(
+        num_layers=16,
+        hidden_size=768,
+        num_heads=12,
+        num_kv_heads=4,
+        head_dim=64,
+        intermediate_size=2048,
+        vocab_size=8192,
+        max_position=4096,
+        dtype_bytes=4,
+    ),
+    # TinyLlama-1.1B's sizes
+    "1b": ModelShape(
+        num_layers=22,
+        hidden_size=2048,
+        num_heads=32,
+        num_kv_heads=4,
+        head_dim=64,
+        intermediate_size=5632,
+        vocab_size=32000,
+        max_position=8192,
+    ),
+    "8b": _LLAMA_3_8B,
+    "llama-3-8b": _LLAMA_3_8B,
+    "mixtral-8x7b": ModelShape(
+        num_layers=32,
+        hidden_size=4096,
+        num_heads=32,
+        num_kv_heads=8,
+        head_dim=128,
+        intermediate_size=14336,
+        vocab_size=32000,
+        max_position=32768,
+        rope_theta=1_000_000.0,
+        num_experts=8,
+        experts_per_token=2,
+        architecture="mixtral",
+    ),
+    "qwen3-30b-a3b": ModelShape(
+        num_layers=48,
+        hidden_size=2048,
+        num_heads=32,
+        num_kv_heads=4,
+        head_dim=128,
+        intermediate_size=768,
+        vocab_size=151936,
+        max_position=40960,
+        rope_theta=1_000_000.0,
+        rms_norm_eps=1e-6,
+        num_experts=128,
+        experts_per_token=8,
+        architecture="qwen3_moe",
+    ),
+}
+"""Shapes by name; sizes of published models are those of their `config.json`."""
+
+DEVICES: Final[dict[str, DeviceSpec]] = {
+    # NVIDIA A100 data sheet (2021), SXM 80 GB
+    "a100": DeviceSpec(peak_flops_per_s=312e12, bytes_per_s=2.039e12, memory_bytes=80e9),
+    # NVIDIA H100 data sheet, SXM: 1,979 TFLOP/s with sparsity, half of it dense
+    "h100": DeviceSpec(peak_flops_per_s=989.5e12, bytes_per_s=3.35e12, memory_bytes=80e9),
+    # NVIDIA H200 data sheet, SXM: H100's arithmetic, HBM3e
+    "h200": DeviceSpec(peak_flops_per_s=989.5e12, bytes_per_s=4.8e12, memory_bytes=141e9),
+    # NVIDIA L4 data sheet: 242 TFLOP/s with sparsity, half of it dense
+    "l4": DeviceSpec(peak_flops_per_s=121e12, bytes_per_s=300e9, memory_bytes=24e9),
+    # NVIDIA Ada white paper, table 2: bf16 with float32 accumulation, dense
+    "rtx-4090": DeviceSpec(peak_flops_per_s=165.2e12, bytes_per_s=1.008e12, memory_bytes=24e9),
+    # Measured, not printed: two Zen 3 cores, float32 matrix product and a streaming read
+    "cpu": DeviceSpec(peak_flops_per_s=133e9, bytes_per_s=25e9, memory_bytes=8e9),
+}
+"""Accelerators by name: dense bf16 peaks (the CPU's: float32)."""

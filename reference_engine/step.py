@@ -1,0 +1,45 @@
+"""What a worker runs next, and what came of it. Plain data."""
+
+from typing import NamedTuple
+
+from reference_engine.sequence import Sequence
+
+
+class PrefillWork(NamedTuple):
+    """Compute tokens [start, start + length) of a sequence, through `layers`.
+
+    Positions count prompt and outputs together: a preempted sequence prefills its outputs too.
+    When start + length == num_tokens and `layers` ends with the last layer, a token is sampled.
+    """
+
+    sequence: Sequence
+    start: int
+    length: int
+    layers: range
+
+
+class DecodeWork(NamedTuple):
+    """Feed the newest token (position `num_computed_tokens`) and sample the next."""
+
+    sequence: Sequence
+
+
+class Step(NamedTuple):
+    """One iteration of a worker. A sequence stands in at most one of the three.
+
+    `preempt` are first stripped of their blocks and go back to waiting (recompute).
+    """
+
+    prefill: tuple[PrefillWork, ...] = ()
+    decode: tuple[DecodeWork, ...] = ()
+    preempt: tuple[Sequence, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.prefill or self.decode or self.preempt)
+
+
+class StepOutput(NamedTuple):
+    """Sampled token ids by sequence id: all of `decode`, and each prefill that reached its end."""
+
+    tokens: dict[int, int]

@@ -1,0 +1,203 @@
+"""One worker: plan, execute, commit; again. Owns an executor and the blocks that it computes in.
+
+Only `_prepare` (before a step), `commit` (after it) and `_remove` change sequences and blocks.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from reference_engine.blocks import BlockPool
+from reference_engine.executors.base import StepExecutor
+from reference_engine.policies.base import Role, SchedulingPolicy, WorkerView
+from reference_engine.sequence import Phase, Sequence
+from reference_engine.specs import Capacity
+from reference_engine.stats import Stats
+from reference_engine.step import Step, StepOutput
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs the sequences it is given until closed."""
+
+    def __init__(
+        self,
+        role: Role,
+        policy: SchedulingPolicy,
+        executor: StepExecutor,
+        capacity: Capacity,
+        *,
+        num_layers: int,
+        stats: Stats,
+        prefix_caching: bool = True,
+    ) -> None:
+        self.role = role
+        self.executor = executor
+        self.capacity = capacity
+        self.pool = BlockPool(capacity.num_blocks, capacity.block_size, caching=prefix_caching)
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self._policy = policy
+        self._num_layers = num_layers
+        self._stats = stats
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._has_cancelled = False
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a new sequence."""
+        self.waiting.append(sequence)
+        self._wake.set()
+
+    def drop(self, sequence: Sequence) -> None:
+        """A sequence was finished from outside: out of the queue now, out of the batch at the next
+        step boundary, since its blocks may be in use until then.
+        """
+        self._stats.count_finished(sequence)
+        if sequence in self.waiting:
+            self.waiting.remove(sequence)
+        else:
+            self._has_cancelled = True
+        self._wake.set()
+
+    def view(self) -> WorkerView:
+        """What the policy sees: the live containers, to be looked at only."""
+        return WorkerView(
+            role=self.role,
+            waiting=self.waiting,
+            running=self.running,
+            free_blocks=self.pool.free_blocks,
+            block_size=self.pool.block_size,
+            max_sequences=self.capacity.max_sequences,
+            num_layers=self._num_layers,
+            now_s=self._loop.time(),
+            lookup=self.pool.lookup,
+            sole_blocks=self.pool.sole_blocks,
+        )
+
+    async def run(self) -> None:
+        """Plan, execute, commit, until cancelled. Sleeps when there is nothing to run."""
+        while True:
+            if self._has_cancelled:
+                self._remove_finished()
+            step = self._policy.plan(self.view())
+            if step.is_empty:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            self._prepare(step)
+            if step.prefill or step.decode:
+                await self._carry_out(step)
+
+    async def _carry_out(self, step: Step) -> None:
+        """A failure is the end of the step's sequences, not of the worker."""
+        try:
+            output = await self.executor.execute(step)
+        except Exception as error:  # noqa: BLE001 - whatever a device may throw, told to its clients
+            _LOG.exception("a step failed; its sequences end with an error")
+            self._fail(step, f"{type(error).__name__}: {error}")
+        else:
+            self.commit(step, output)
+
+    def _prepare(self, step: Step) -> None:
+        """Give the step's sequences the blocks that it will fill."""
+        for sequence in step.preempt:
+            self._preempt(sequence)
+        admitted = [work for work in step.prefill if work.sequence.phase is Phase.WAITING]
+        for work in admitted:  # all hits are held before anything is evicted for new blocks
+            found = self.pool.reuse(work.sequence)
+            assert found == work.start, "a policy skipped tokens that are not in the prefix cache"
+        for work in admitted:
+            self._admit(work.sequence, work.start)
+        block_size = self.pool.block_size
+        for (sequence,) in step.decode:
+            if sequence.num_computed_tokens == len(sequence.block_table) * block_size:
+                self.pool.extend(sequence, sequence.num_computed_tokens + 1)
+
+    def _admit(self, sequence: Sequence, num_cached_tokens: int) -> None:
+        self.waiting.remove(sequence)
+        self.running.append(sequence)
+        self.pool.extend(sequence, sequence.num_tokens)
+        sequence.num_computed_tokens = num_cached_tokens
+        if Phase.PREFILLING not in sequence.stamps_s:
+            sequence.num_cached_tokens = num_cached_tokens
+            self._stats.count_admission(sequence)
+        sequence.enter(Phase.PREFILLING, self._loop.time())
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Back to the head of the queue; its tokens are computed again later."""
+        self.running.remove(sequence)
+        self.pool.free(sequence)
+        self.executor.release(sequence)
+        sequence.num_computed_tokens = 0
+        sequence.num_preemptions += 1
+        sequence.enter(Phase.WAITING, self._loop.time())
+        self.waiting.appendleft(sequence)
+        self._stats.preemptions += 1
+
+    def commit(self, step: Step, output: StepOutput) -> None:
+        """Take the step's results into sequences and blocks. Those cancelled meanwhile are passed
+        over and removed.
+        """
+        now_s = self._loop.time()
+        num_tokens = len(step.decode)
+        for work in step.prefill:
+            num_tokens += work.length
+            if work.sequence.finish_reason is None and work.layers.stop == self._num_layers:
+                work.sequence.num_computed_tokens = work.start + work.length
+                self.pool.publish(work.sequence)
+                if work.sequence.id in output.tokens:
+                    self._end_prefill(work.sequence, output.tokens[work.sequence.id], now_s)
+        self._commit_decodes(step, output.tokens, now_s)
+        self._stats.step_tokens.observe(num_tokens)
+        self._remove_finished()
+
+    def _end_prefill(self, sequence: Sequence, token: int, now_s: float) -> None:
+        if sequence.output_ids:  # it was preempted: this is a later token, and the gap is long
+            self._stats.inter_token_latency_s.observe(now_s - sequence.last_token_s)
+        else:
+            self._stats.count_first_token(sequence, now_s)
+        self._stats.generation_tokens += 1
+        sequence.enter(Phase.DECODING, now_s)
+        sequence.append(token, now_s)
+
+    def _commit_decodes(self, step: Step, tokens: dict[int, int], now_s: float) -> None:
+        """The hot loop: once for each output token."""
+        block_size = self.pool.block_size
+        gaps_s: dict[
+            float, int
+        ] = {}  # few differ: those of one batch had their last token together
+        for (sequence,) in step.decode:
+            if sequence.finish_reason is None:
+                sequence.num_computed_tokens += 1
+                if sequence.num_computed_tokens % block_size == 0:
+                    self.pool.publish(sequence)
+                gap_s = now_s - sequence.last_token_s
+                gaps_s[gap_s] = gaps_s.get(gap_s, 0) + 1
+                sequence.append(tokens[sequence.id], now_s)
+        for gap_s, count in gaps_s.items():
+            self._stats.inter_token_latency_s.observe(gap_s, count)
+            self._stats.generation_tokens += count
+
+    def _fail(self, step: Step, error: str) -> None:
+        now_s = self._loop.time()
+        sequences = [work.sequence for work in step.prefill]
+        sequences += [work.sequence for work in step.decode]
+        for sequence in sequences:
+            if sequence.finish_reason is None:
+                sequence.finish("error", now_s, error)
+        self._remove_finished()
+
+    def _remove_finished(self) -> None:
+        """Free what finished sequences hold."""
+        finished = [s for s in self.running if s.finish_reason is not None]
+        if finished:
+            self.running = [s for s in self.running if s.finish_reason is None]
+            for sequence in finished:
+                self.pool.free(sequence)
+                self.executor.release(sequence)
+                if sequence.finish_reason != "cancelled":  # that was counted when it happened
+                    self._stats.count_finished(sequence)
+        self._has_cancelled = False
