@@ -1,0 +1,47 @@
+"""Single requests of given lengths, each with its own stretch of real text."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from benchsuite import streams
+from benchsuite.request import Request, Session
+from benchsuite.spec import Spec
+from benchsuite.workloads.lengths import Lengths
+from benchsuite.workloads.prompts import Piece, Pieces
+from benchsuite.workloads.tokenizer import Tokenizer
+
+
+class Synthetic(Spec, frozen=True, tag="synthetic"):
+    """Prompts of given lengths cut from real prose, no two alike; without end.
+
+    `shared_prefix_tokens` more tokens stand in front of every prompt, the same for all (a system
+    prompt that a prefix cache can keep); they come on top of `prompt_tokens`.
+    `ignore_eos`: outputs are as long as asked, where the server obeys.
+    """
+
+    prompt_tokens: Lengths
+    output_tokens: Lengths
+    shared_prefix_tokens: Annotated[int, Meta(ge=0)] = 0
+    ignore_eos: bool = True
+
+    def sessions(self, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
+        prompt_rng = streams.rng(seed, "prompt_tokens")
+        output_rng = streams.rng(seed, "output_tokens")
+        prefix = Piece(("shared_prefix",), self.shared_prefix_tokens)
+        index = 0
+        while True:
+            own = Piece(("prompt", index), self.prompt_tokens.draw(prompt_rng))
+            request = Request(
+                id=index,
+                prompt=Pieces(tokenizer, seed, (prefix, own) if prefix.num_tokens else (own,)),
+                prompt_tokens=prefix.num_tokens + own.num_tokens,
+                max_output_tokens=self.output_tokens.draw(output_rng),
+                ignore_eos=self.ignore_eos,
+            )
+            yield Session(index, (request,))
+            index += 1
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
