@@ -1,0 +1,179 @@
+"""Runs steps on a decoder in torch, on one thread of its own, so the event loop never waits for it.
+
+Each sequence it has seen has a seat: a slot of the KV slab, where attention reads it in place.
+Blocks are copied into the cache's store as they fill, and from it when a sequence starts with a
+prefix that another one computed.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence as Seq
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from reference_engine.executors.seats import Seats
+from reference_engine.model.attention import Piece, in_rows
+from reference_engine.model.cache import KvCache, KvShape
+from reference_engine.model.sampling import Draw, sample, uniform
+from reference_engine.model.transformer import Transformer
+from reference_engine.model.weights import load
+from reference_engine.sequence import Sequence
+from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
+from reference_engine.step import PrefillWork, Step, StepOutput
+
+
+def default_threads() -> int:
+    """All cores we may use but one: the event loop and the client need theirs."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)) - 1)
+    return max(1, (os.cpu_count() or 1) - 1)
+
+
+class TorchExecutor:
+    """One worker's model, KV and thread."""
+
+    def __init__(
+        self,
+        source: ModelSource,
+        capacity: Capacity,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        threads: int | None = None,
+    ) -> None:
+        """Load the model. Raises ConfigError."""
+        try:
+            place = torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:  # torch built without it, or none there
+            raise ConfigError(f"device {device!r} cannot be used: {error}") from error
+        number = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        shape, weights = load(source, capacity.max_model_len, number[dtype], place)
+        self._seed = source.seed
+        self._block_size = capacity.block_size
+        self._model = Transformer(shape, weights)
+        sizes = KvShape(
+            num_layers=shape.num_layers,
+            num_kv_heads=shape.num_kv_heads,
+            head_dim=shape.head_dim,
+            num_slots=capacity.max_sequences,
+            max_tokens=capacity.max_model_len,
+            num_blocks=capacity.num_blocks,
+            block_size=capacity.block_size,
+        )
+        self._cache = KvCache(sizes, number[dtype], place)
+        self._seats = Seats(capacity.max_sequences)
+        self._unfinished: dict[Sequence, Tensor] = {}  # residual stream, between layer ranges
+        # The number of threads belongs to the thread that sets it (OpenMP), hence in there.
+        self._thread = ThreadPoolExecutor(
+            1, "model", initializer=torch.set_num_threads, initargs=(threads or default_threads(),)
+        )
+
+    async def execute(self, step: Step) -> StepOutput:
+        """See `StepExecutor`. The event loop goes on meanwhile."""
+        every = range(self._model.shape.num_layers)
+        works = [
+            PrefillWork(work.sequence, work.sequence.num_computed_tokens, 1, every)
+            for work in step.decode
+        ]
+        works += step.prefill
+        if not works:
+            return StepOutput({})
+        loop = asyncio.get_running_loop()
+        return StepOutput(await loop.run_in_executor(self._thread, self._run, works))
+
+    def release(self, sequence: Sequence) -> None:
+        self._seats.leave(sequence)
+        self._unfinished.pop(sequence, None)
+
+    async def transfer(self, sequence: Sequence, to: int) -> None:
+        """Raises EngineError: there is no second worker whose memory could be reached."""
+        raise EngineError(f"KV of sequence {sequence.id} cannot move to worker {to}: torch has one")
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    @torch.inference_mode()
+    def _run(self, works: Seq[PrefillWork]) -> dict[int, int]:
+        """All works through their layers. Runs on the model's thread."""
+        self._seat(works)
+        edges = {edge for work in works for edge in (work.layers.start, work.layers.stop)}
+        tokens: dict[int, int] = {}
+        for first, last in pairwise(sorted(edges)):
+            within = [w for w in works if w.layers.start <= first and last <= w.layers.stop]
+            if within:
+                tokens = self._pass(within, range(first, last))
+        return tokens
+
+    def _seat(self, works: Seq[PrefillWork]) -> None:
+        """Give newcomers a slot and the KV they start from."""
+        newcomers = [work for work in works if work.sequence not in self._seats]
+        for move in self._seats.arrange([work.sequence for work in newcomers]):
+            self._cache.move(*move)
+        for work in newcomers:
+            num_blocks = -(-work.start // self._block_size)
+            blocks = work.sequence.block_table[:num_blocks]
+            self._cache.load_blocks(self._seats[work.sequence].slot, blocks)
+        for work in works:
+            self._seats[work.sequence].num_tokens = work.start + work.length
+
+    def _pass(self, works: Seq[PrefillWork], layers: range) -> dict[int, int]:
+        """One range of layers for `works`, which all need it; tokens of those that end there."""
+        pieces = [Piece(self._seats[work.sequence].slot, work.start, work.length) for work in works]
+        order = in_rows(pieces)
+        works = [works[index] for index in order]
+        pieces = [pieces[index] for index in order]
+        hidden = self._enter(works, layers)
+        hidden = self._model.layers(hidden, layers, self._model.plan(pieces), self._cache)
+        if layers.stop == self._model.shape.num_layers:
+            self._save_blocks(works, pieces)
+            return self._sample(works, hidden)
+        for work, rows in zip(works, torch.split(hidden, [w.length for w in works]), strict=True):
+            self._unfinished[work.sequence] = rows
+        return {}
+
+    def _enter(self, works: Seq[PrefillWork], layers: range) -> Tensor:
+        """[num_tokens, hidden]: embeddings, or what the layers before left."""
+        if layers.start == 0:
+            ids: list[int] = []
+            for work in works:
+                ids += work.sequence.token_ids(work.start, work.length)
+            return self._model.embed(ids)
+        return torch.cat([self._unfinished.pop(work.sequence) for work in works])
+
+    def _save_blocks(self, works: Seq[PrefillWork], pieces: Seq[Piece]) -> None:
+        for work, piece in zip(works, pieces, strict=True):
+            first = piece.start // self._block_size
+            stop = (piece.start + piece.length) // self._block_size
+            if first < stop:
+                blocks = work.sequence.block_table[first:stop]
+                self._cache.save_blocks(piece.slot, first, blocks)
+
+    def _sample(self, works: Seq[PrefillWork], hidden: Tensor) -> dict[int, int]:
+        """Next tokens, by sequence id, of the works that reached their sequence's end."""
+        rows: list[int] = []
+        sampled: list[Sequence] = []
+        end = 0
+        for work in works:
+            end += work.length
+            if work.start + work.length == work.sequence.num_tokens:
+                rows.append(end - 1)
+                sampled.append(work.sequence)
+        if not rows:
+            return {}
+        logits = self._model.logits(hidden if len(rows) == end else hidden[rows])
+        tokens = sample(logits, [self._draw(sequence) for sequence in sampled])
+        return {sequence.id: token for sequence, token in zip(sampled, tokens, strict=True)}
+
+    def _draw(self, sequence: Sequence) -> Draw:
+        params = sequence.params
+        if params.temperature > 0:
+            seed = self._seed + sequence.id if params.seed is None else params.seed
+            number = uniform(seed, sequence.num_tokens)
+        else:
+            number = 0.0
+        must_go_on = len(sequence.output_ids) < params.min_tokens
+        banned = params.stop_token_ids if must_go_on and not params.ignore_eos else ()
+        return Draw(params.temperature, params.top_p, number, banned)

@@ -1,0 +1,1 @@
+"""The decoder in plain torch. Nothing here knows of sequences, scheduling or text."""

@@ -1,0 +1,195 @@
+"""Causal grouped-query attention over KV slabs, for any mix of prefill chunks and decodes.
+
+A piece of one token is handled together with its neighbours, longer pieces one by one; decode is
+nothing but a piece of one token. Rotary embedding: Su et al., arXiv:2104.09864; grouped queries:
+Ainslie et al., arXiv:2305.13245.
+"""
+
+from collections.abc import Sequence as Seq
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reference_engine.model.cache import KvCache
+from reference_engine.model.norm import normalise
+from reference_engine.model.weights import LayerWeights
+from reference_engine.specs import ModelShape
+
+QUERY_ROWS = 64
+"""Prefill scores are computed for so many tokens at a time: bounds memory, skips the future."""
+
+
+class Piece(NamedTuple):
+    """Tokens [start, start + length) of the sequence in `slot`."""
+
+    slot: int
+    start: int
+    length: int
+
+
+class Run(NamedTuple):
+    """Single tokens in neighbouring slots, attending together.
+
+    `bias` [num_rows, 1, 1, context]: 0 where a slot has a token, else -inf; None if all are full.
+    """
+
+    row: int
+    slot: int
+    num_rows: int
+    context: int
+    bias: Tensor | None
+
+
+class Batch(NamedTuple):
+    """What the layers need to know about one step's tokens; the same for every layer.
+
+    Rows: first the `single_slots.numel()` single tokens, by ascending slot, then `chunks`.
+    """
+
+    rotation: Tensor  # complex [num_tokens, 1, head_dim / 2]
+    single_slots: Tensor  # [num_singles]
+    single_positions: Tensor  # [num_singles]
+    runs: tuple[Run, ...]
+    chunks: tuple[Piece, ...]
+    future: Tensor  # [QUERY_ROWS, QUERY_ROWS], -inf above the diagonal
+
+
+def in_rows(pieces: Seq[Piece]) -> list[int]:
+    """The order in which pieces take rows: single tokens by slot, then the longer ones."""
+    return sorted(range(len(pieces)), key=lambda i: (pieces[i].length > 1, pieces[i].slot))
+
+
+def runs_of(pieces: Seq[Piece], slack_tokens: int) -> list[range]:
+    """Split single-token pieces, in order of slot, into groups that attend together.
+
+    A group pads every member to its longest context. A new one is opened where slots are not
+    neighbours or where padding would read more than `slack_tokens` tokens for nothing.
+    """
+    groups: list[range] = []
+    longest, waste = 0, 0
+    for row, piece in enumerate(pieces):
+        context = piece.start + 1
+        first = groups[-1].start if groups else row
+        more = waste + max(context - longest, 0) * (row - first) + max(longest - context, 0)
+        if groups and pieces[row - 1].slot + 1 == piece.slot and more <= slack_tokens:
+            groups[-1] = range(first, row + 1)
+            longest, waste = max(longest, context), more
+        else:
+            groups.append(range(row, row + 1))
+            longest, waste = context, 0
+    return groups
+
+
+class Planner:
+    """Makes a `Batch` from pieces. Holds the tables that do not change from step to step."""
+
+    def __init__(self, rotary: Tensor, slack_tokens: int, dtype: torch.dtype) -> None:
+        self._rotary = rotary  # complex [max_tokens, head_dim / 2]
+        self._slack_tokens = slack_tokens
+        self._numbers = torch.arange(rotary.shape[0], device=rotary.device)
+        square = torch.full((QUERY_ROWS, QUERY_ROWS), -torch.inf, dtype=dtype)
+        self._future = square.triu_(1).to(rotary.device)
+
+    def plan(self, pieces: Seq[Piece]) -> Batch:
+        """`pieces` in the order of `in_rows`, each slot at most once."""
+        singles = [piece for piece in pieces if piece.length == 1]
+        chunks = tuple(pieces[len(singles) :])
+        slots = torch.tensor([piece.slot for piece in singles], dtype=torch.long)
+        starts = torch.tensor([piece.start for piece in singles], dtype=torch.long)
+        device = self._rotary.device
+        slots, starts = slots.to(device), starts.to(device)
+        positions = [self._numbers[piece.start : piece.start + piece.length] for piece in chunks]
+        rotation = self._rotary[torch.cat((starts, *positions))].unsqueeze(1)
+        runs = tuple(
+            self._run(singles, rows, starts) for rows in runs_of(singles, self._slack_tokens)
+        )
+        return Batch(rotation, slots, starts, runs, chunks, self._future)
+
+    def _run(self, singles: Seq[Piece], rows: range, starts: Tensor) -> Run:
+        contexts = [singles[row].start + 1 for row in rows]
+        context = max(contexts)
+        bias = None
+        if min(contexts) < context:
+            beyond = self._numbers[:context] > starts[rows.start : rows.stop, None]
+            bias = torch.zeros(beyond.shape, dtype=self._future.dtype, device=beyond.device)
+            bias = bias.masked_fill_(beyond, -torch.inf)[:, None, None]
+        return Run(rows.start, singles[rows.start].slot, len(rows), context, bias)
+
+
+class Attention:
+    """The attention part of one layer."""
+
+    def __init__(self, shape: ModelShape, layer: int, weights: LayerWeights, eps: Tensor) -> None:
+        self._shape, self._layer, self._weights, self._eps = shape, layer, weights, eps
+
+    def __call__(self, x: Tensor, batch: Batch, cache: KvCache) -> Tensor:
+        """`x` [num_tokens, hidden] normalised, to the same shape; appends K and V to `cache`."""
+        query, key, value = self._project(x, batch)
+        keys, values = cache.keys[self._layer], cache.values[self._layer]
+        singles = batch.single_slots.shape[0]
+        outputs: list[Tensor] = []
+        if singles:
+            keys[batch.single_slots, :, :, batch.single_positions] = key[:singles]
+            values[batch.single_slots, :, batch.single_positions] = value[:singles]
+            outputs += [self._attend_run(run, query, keys, values) for run in batch.runs]
+        row = singles
+        for chunk in batch.chunks:
+            rows = slice(row, row + chunk.length)
+            tokens = slice(chunk.start, chunk.start + chunk.length)
+            keys[chunk.slot, :, :, tokens] = key[rows].permute(1, 2, 0)
+            values[chunk.slot, :, tokens] = value[rows].transpose(0, 1)
+            outputs += self._attend_chunk(chunk, query[rows], keys, values, batch.future)
+            row += chunk.length
+        mixed = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return mixed @ self._weights.output
+
+    def _project(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Query [num_tokens, num_heads, head_dim]; key and value with num_kv_heads."""
+        shape, weights = self._shape, self._weights
+        heads, kv_heads, dim = shape.num_heads, shape.num_kv_heads, shape.head_dim
+        if weights.qkv_bias is None:
+            fused = x @ weights.qkv
+        else:
+            fused = torch.addmm(weights.qkv_bias, x, weights.qkv)
+        fused = fused.view(-1, heads + 2 * kv_heads, dim)
+        query_key, value = fused[:, : heads + kv_heads], fused[:, heads + kv_heads :]
+        if weights.qk_gain is not None:
+            query_key = normalise(query_key, self._eps) * weights.qk_gain
+        pairs = torch.view_as_complex(query_key.float().reshape(*query_key.shape[:2], -1, 2))
+        rotated = torch.view_as_real(pairs * batch.rotation).flatten(-2).to(x.dtype)
+        return rotated[:, :heads], rotated[:, heads:], value
+
+    def _attend_run(self, run: Run, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        kv_heads, dim = self._shape.num_kv_heads, self._shape.head_dim
+        group = self._shape.num_heads // kv_heads
+        slots = slice(run.slot, run.slot + run.num_rows)
+        key = keys[slots].flatten(0, 1)[:, :, : run.context]
+        value = values[slots].flatten(0, 1)[:, : run.context]
+        rows = query[run.row : run.row + run.num_rows].reshape(-1, group, dim)
+        scores = torch.bmm(rows, key)
+        if run.bias is not None:
+            scores.view(run.num_rows, kv_heads, group, run.context).add_(run.bias)
+        return torch.bmm(scores.softmax(-1), value).view(run.num_rows, -1)
+
+    def _attend_chunk(
+        self, chunk: Piece, query: Tensor, keys: Tensor, values: Tensor, future: Tensor
+    ) -> list[Tensor]:
+        """`query` [length, num_heads, head_dim]; outputs [rows, num_heads * head_dim], in order."""
+        kv_heads, dim = self._shape.num_kv_heads, self._shape.head_dim
+        group = self._shape.num_heads // kv_heads
+        outputs: list[Tensor] = []
+        for part in torch.split(query, QUERY_ROWS):
+            count = part.shape[0]
+            context = chunk.start + len(outputs) * QUERY_ROWS + count
+            rows = part.view(count, kv_heads, group, dim).permute(1, 2, 0, 3)
+            scores = torch.bmm(
+                rows.reshape(kv_heads, -1, dim), keys[chunk.slot, :, :, :context]
+            ).view(kv_heads, group, count, context)
+            scores[..., context - count :].add_(future[:count, :count])
+            mixed = torch.bmm(
+                scores.softmax(-1).view(kv_heads, -1, context), values[chunk.slot, :, :context]
+            )
+            mixed = mixed.view(kv_heads, group, count, dim).permute(2, 0, 1, 3)
+            outputs.append(mixed.reshape(count, -1))
+        return outputs

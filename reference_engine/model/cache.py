@@ -1,0 +1,70 @@
+"""KV memory: a contiguous slab per slot, which attention reads in place, and a store of blocks.
+
+The slab is where a running sequence lives. The store, by block id, keeps full blocks after their
+sequence is gone, so that another may start from them. Which block holds what is decided elsewhere.
+"""
+
+from collections.abc import Sequence as Seq
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class KvShape(NamedTuple):
+    """Sizes of the KV memory."""
+
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    num_slots: int
+    max_tokens: int
+    num_blocks: int
+    block_size: int
+
+
+class KvCache:
+    """Keys and values of all layers, for `num_slots` sequences of up to `max_tokens` tokens.
+
+    keys   [num_layers, num_slots, num_kv_heads, head_dim, max_tokens]
+    values [num_layers, num_slots, num_kv_heads, max_tokens, head_dim]
+
+    Keys are stored transposed: one query times many keys is then a matrix product without a
+    transposed operand, 1.4 to 2.6 times as fast on a CPU as `scaled_dot_product_attention`.
+    """
+
+    def __init__(self, shape: KvShape, dtype: torch.dtype, device: torch.device) -> None:
+        layers, heads, dim = shape.num_layers, shape.num_kv_heads, shape.head_dim
+        slots, tokens = shape.num_slots, shape.max_tokens
+        blocks, size = shape.num_blocks, shape.block_size
+        self.shape = shape
+
+        def zeros(*sizes: int) -> Tensor:
+            # Zeros, not empty: a masked position counts 0 times its value, and 0 * NaN is NaN.
+            return torch.zeros(sizes, dtype=dtype, device=device)
+
+        self.keys = zeros(layers, slots, heads, dim, tokens)
+        self.values = zeros(layers, slots, heads, tokens, dim)
+        self._block_keys = zeros(blocks, layers, heads, dim, size)
+        self._block_values = zeros(blocks, layers, heads, size, dim)
+
+    def save_blocks(self, slot: int, first: int, blocks: Seq[int]) -> None:
+        """Copy whole blocks, the `first`-th of the slot and on, into the store as `blocks`."""
+        for index, block in enumerate(blocks, first):
+            start, stop = index * self.shape.block_size, (index + 1) * self.shape.block_size
+            self._block_keys[block].copy_(self.keys[:, slot, :, :, start:stop])
+            self._block_values[block].copy_(self.values[:, slot, :, start:stop])
+
+    def load_blocks(self, slot: int, blocks: Seq[int]) -> None:
+        """Copy stored `blocks` to the front of the slot."""
+        size = self.shape.block_size
+        for index, block in enumerate(blocks):
+            start, stop = index * size, min((index + 1) * size, self.shape.max_tokens)
+            keys, values = self._block_keys[block], self._block_values[block]
+            self.keys[:, slot, :, :, start:stop] = keys[..., : stop - start]
+            self.values[:, slot, :, start:stop] = values[:, :, : stop - start]
+
+    def move(self, source: int, target: int, num_tokens: int) -> None:
+        """Copy the first `num_tokens` of one slot to another."""
+        self.keys[:, target, ..., :num_tokens] = self.keys[:, source, ..., :num_tokens]
+        self.values[:, target, :, :num_tokens] = self.values[:, source, :, :num_tokens]

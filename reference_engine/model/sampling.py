@@ -1,0 +1,115 @@
+"""From logits to token ids: greedy, temperature and top-p, a batch at a time.
+
+A drawn token is a pure function of its logits and one uniform number, itself a pure function of
+(seed, position): no generator has state, so preempting or moving a sequence cannot change it.
+"""
+
+from collections.abc import Sequence as Seq
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+_BLOCK: Final = 128
+_MASK: Final = (1 << 64) - 1
+
+
+class Draw(NamedTuple):
+    """How one row's token is chosen. Temperature 0 takes the likeliest."""
+
+    temperature: float
+    top_p: float
+    uniform: float  # in [0, 1)
+    banned: tuple[int, ...] = ()
+
+
+def uniform(seed: int, position: int) -> float:
+    """A number in [0, 1) for this seed and position: two rounds of splitmix64.
+
+    Steele et al., OOPSLA 2014. The seed is mixed first, so that seed s at position p + 1 is not
+    seed s + 1 at position p.
+    """
+    return (_mixed(_mixed(seed) + position) >> 11) * 2.0**-53
+
+
+def _mixed(value: int) -> int:
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ value >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ value >> 27) * 0x94D049BB133111EB) & _MASK
+    return value ^ value >> 31
+
+
+def sample(logits: Tensor, draws: Seq[Draw]) -> list[int]:
+    """One token id per row of `logits` [n, vocab] float32; banned ids are overwritten in place."""
+    vocab = logits.shape[1]
+    for row, draw in enumerate(draws):
+        if draw.banned:
+            logits[row, [token for token in draw.banned if token < vocab]] = -torch.inf
+    random = [row for row, draw in enumerate(draws) if draw.temperature > 0]
+    if len(random) == len(draws):
+        return _drawn(logits, draws)
+    tokens = _likeliest(logits)
+    if random:
+        drawn = _drawn(logits[random], [draws[row] for row in random])
+        for row, token in zip(random, drawn, strict=True):
+            tokens[row] = token
+    return tokens
+
+
+def _likeliest(logits: Tensor) -> list[int]:
+    # numpy's argmax is vectorised; torch's takes 18 times as long on a CPU.
+    best = torch.from_numpy(logits.numpy().argmax(-1)) if logits.is_cpu else logits.argmax(-1)
+    tokens: list[int] = best.tolist()
+    return tokens
+
+
+def _drawn(logits: Tensor, draws: Seq[Draw]) -> list[int]:
+    def column(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]
+
+    temperature = column([draw.temperature for draw in draws]).float()
+    # The largest is taken off before dividing, not after: a tiny temperature must not overflow.
+    weights = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    if any(draw.top_p < 1 for draw in draws):
+        weights = nucleus(weights, column([draw.top_p for draw in draws]).float())
+    return invert(weights, column([draw.uniform for draw in draws]))
+
+
+def nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
+    """Probabilities of the likeliest tokens that reach `top_p` [n, 1] together, 0 elsewhere.
+
+    Not normalised. Tokens as likely as the last one kept are kept too. Holtzman et al., 2020.
+    """
+    if probabilities.is_cpu:  # numpy's sort is vectorised: a fourteenth of torch's time
+        descending = torch.from_numpy(np.sort(probabilities.numpy(), axis=-1)).flip(-1)
+    else:
+        descending = probabilities.sort(-1, descending=True).values
+    before = descending.cumsum(-1) - descending
+    kept = (before < top_p).sum(-1, keepdim=True)
+    least = descending.gather(1, kept - 1)
+    least.masked_fill_(top_p >= 1, 0.0)
+    return probabilities.masked_fill(probabilities < least, 0.0)
+
+
+def invert(weights: Tensor, uniforms: Tensor) -> list[int]:
+    """Per row the token at which the running sum of `weights` [n, vocab] passes uniform * total.
+
+    In two stages, blocks and then within one: a running sum over a whole vocabulary is slow. A
+    token of weight 0 is never chosen.
+    """
+    blocks = pad(weights, (0, -weights.shape[1] % _BLOCK)).view(len(weights), -1, _BLOCK)
+    sums = blocks.sum(-1).double().cumsum(-1)
+    block = _passes(sums, uniforms * sums[:, -1:])
+    inside = blocks[torch.arange(len(blocks), device=block.device), block[:, 0]].double().cumsum(-1)
+    before = sums.gather(1, block) - inside[:, -1:]
+    token = _passes(inside, uniforms * sums[:, -1:] - before)
+    tokens: list[int] = (block * _BLOCK + token)[:, 0].tolist()
+    return tokens
+
+
+def _passes(running: Tensor, target: Tensor) -> Tensor:
+    """First index where `running` [n, m] exceeds `target` [n, 1]; never past the end."""
+    last = torch.nextafter(running[:, -1:], torch.zeros_like(target))
+    return torch.searchsorted(running, target.clamp_min(0.0).minimum(last), right=True)
