@@ -1,100 +1,34 @@
-"""The seam to a server: one `Exchange` per request goes through it, never one object per token.
-
-On the hot path a read is stamped and stored as it came. What the bytes mean is worked out by
-`decode`, a pure function of the exchange, once the stream has ended (usually after the run).
-"""
+"""The seam to a server: one `Exchange` per request goes through it, never one object per token."""
 
 import asyncio
-from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from enum import IntEnum
-from typing import Literal, NamedTuple, Protocol
+from pathlib import Path
+from typing import Protocol
 
-from msgspec import Struct
-
+from benchsuite.exchange import (
+    Chunk,
+    Exchange,
+    Kind,
+    Response,
+    TokenCounter,
+    TokensFrom,
+    Usage,
+    http_status,
+)
 from benchsuite.request import Message, Request
 
-StampSource = Literal["kernel", "user", "virtual"]
-Framing = Literal["http", "none"]
-TokensFrom = Literal["usage", "running_usage", "tokenizer", "chunks"]
-
-
-TokenCounter = Callable[[str], int]
-"""Tokens of a text under the scenario's tokenizer."""
-
-
-class Exchange(Struct, kw_only=True):
-    """What happened on the wire for one request. Times are seconds on the loop's clock.
-
-    `reads[i]` arrived at `read_s[i]`; `lag_s[i]` is how much later the program saw it
-    (user stamp - kernel stamp), empty where there is no kernel stamp.
-    `framing`: "http" if the reads hold the raw HTTP/1.1 response, head and chunk sizes included;
-    "none" if they hold the body alone.
-    """
-
-    request_id: int
-    stamp_source: StampSource
-    framing: Framing
-    connect_s: float = 0.0  # spent opening the connection (TCP and TLS); 0 when it was reused
-    sent_s: float | None = None  # just before the first byte of the request left
-    reads: list[bytes] = []
-    read_s: list[float] = []
-    lag_s: list[float] = []
-    finished_s: float | None = None  # end of the response, or when it failed
-    http_status: int | None = None
-    error_class: str | None = None  # None: the transport saw nothing wrong
-    error: str | None = None
-
-
-class Kind(IntEnum):
-    """What a chunk carried."""
-
-    CONTENT = 0
-    REASONING = 1
-    TOOL_CALL = 2
-
-
-class Usage(NamedTuple):
-    """Token counts as the server reports them; None where it does not."""
-
-    prompt_tokens: int | None
-    output_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-
-
-class Chunk(NamedTuple):
-    """A piece of the answer that carried generated text. Role-only and empty ones are none."""
-
-    read: int  # index into Exchange.read_s; chunks that came in one read share it
-    kind: Kind
-    text: str
-    tokens: int
-
-
-class Response(NamedTuple):
-    """What an exchange decodes to."""
-
-    chunks: tuple[Chunk, ...]
-    usage: Usage | None
-    tokens_from: TokensFrom
-    finish_reason: str | None
-    error_class: str | None  # the transport's, or what the body says
-    error: str | None
-    server_s: Mapping[str, float] = {}  # stage times, where the server reports them
-
-    @property
-    def text(self) -> str:
-        """The visible answer."""
-        return "".join(chunk.text for chunk in self.chunks if chunk.kind == Kind.CONTENT)
-
-    @property
-    def reasoning(self) -> str:
-        return "".join(chunk.text for chunk in self.chunks if chunk.kind == Kind.REASONING)
-
-    @property
-    def output_tokens(self) -> int:
-        return sum(chunk.tokens for chunk in self.chunks)
+__all__ = [
+    "Chunk",
+    "Connection",
+    "Endpoint",
+    "Exchange",
+    "Kind",
+    "Response",
+    "TokenCounter",
+    "TokensFrom",
+    "Usage",
+    "http_status",
+]
 
 
 class Connection(Protocol):
@@ -102,12 +36,15 @@ class Connection(Protocol):
 
     async def send(self, request_id: int, body: bytes) -> Exchange:
         """Send `body` and collect the answer. Never raises for what the server or network does:
-        every failure is in the exchange. Cancelling it closes the stream; what was read is lost
-        to the caller unless it kept the exchange (see `in_flight`)."""
+        every failure is in the exchange."""
         ...
 
-    def in_flight(self) -> tuple[Exchange, ...]:
-        """Exchanges that have not ended yet, as they are now."""
+    def in_flight(self) -> int:
+        """How many requests have not ended yet."""
+        ...
+
+    def abort(self, error_class: str, error: str) -> None:
+        """End every request in flight now: its `send` returns what was read, with this error."""
         ...
 
 
@@ -121,6 +58,11 @@ class Endpoint(Protocol):
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """A new event loop of the kind that this endpoint's connection needs."""
+        ...
+
+    def started(self, folder: Path) -> "AbstractAsyncContextManager[Endpoint]":
+        """Bring up what has to run for the length of the run, and give the endpoint to connect
+        to: this one, or the one that was started. `folder` is where it may leave its log."""
         ...
 
     def connect(self) -> AbstractAsyncContextManager[Connection]:

@@ -1,0 +1,425 @@
+"""Our HTTP/1.1 client: connects, sends, stamps and stores what comes back. It decodes nothing.
+
+One `_Stream` per connection; keep-alive connections wait in a pool. Redirects are never followed,
+compressed answers are not asked for, and an answer's end is found without parsing its content
+(`http_framing.ResponseEnd`). Stamps are the kernel's where the platform gives them.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from benchsuite.endpoints import kernel_time
+from benchsuite.endpoints.base import Exchange
+from benchsuite.endpoints.http_framing import ResponseEnd
+from benchsuite.endpoints.wire_loop import WireLoop
+from benchsuite.errors import EndpointError
+
+READ_BYTES: Final = 65_536
+SWEEP_S: Final = 0.05  # how often deadlines are looked at; a timeout is at most this late
+CLOCK_PAIR_S: Final = 1.0  # how often the kernel's clock is paired with ours
+
+
+class Timeouts(NamedTuple):
+    """Seconds; each ends the request as an error of its own class."""
+
+    connect_s: float
+    first_token_s: float  # from sent
+    between_tokens_s: float  # since the last bytes
+    total_s: float  # from sent
+
+
+class Target(NamedTuple):
+    """Where requests go."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (
+            host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+        )
+
+
+def target(url: str) -> Target:
+    """Raises EndpointError for anything but an http(s) URL with a host."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise EndpointError(f"{url}: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise EndpointError(f"{url}: expected http://host[:port]/... or https://...")
+    port = port or (443 if parts.scheme == "https" else 80)
+    return Target(parts.scheme, parts.hostname, port, parts.path or "/")
+
+
+class _Stream:
+    """One connection. Carries one exchange at a time, from `start` to its future's result."""
+
+    def __init__(
+        self, loop: WireLoop, sock: socket.socket, tls: "_Tls | None", kernel: bool
+    ) -> None:
+        self.loop, self.sock, self.tls, self.kernel = loop, sock, tls, kernel
+        self._recvmsg = sock.recvmsg
+        self.exchange: Exchange | None = None
+        self.done: asyncio.Future[None] | None = None
+
+    def start(self, exchange: Exchange) -> asyncio.Future[None]:
+        """From here on what arrives belongs to `exchange`; the future ends with the response."""
+        self.exchange = exchange
+        self.end = ResponseEnd()
+        self.last_read_s = 0.0
+        self.reads = exchange.reads
+        self.user_s = exchange.read_s
+        self.stamps_ns: list[int] = []
+        self.done = self.loop.create_future()
+        self.loop.watch(self.sock.fileno(), self._read)
+        return self.done
+
+    def _read(self) -> None:
+        """The hot path: read, stamp, store, and ask whether this was the end."""
+        try:
+            data, control, _, _ = self._recvmsg(READ_BYTES, kernel_time.CONTROL_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.fail("reset", f"the connection broke: {error.strerror or error}")
+            return
+        now = time.monotonic()
+        if self.tls is not None:
+            try:
+                ended = not data
+                data = self.tls.decrypt(data)
+            except ssl.SSLError as error:
+                self.fail("tls", str(error))
+                return
+            if not data and not ended:
+                return
+        self.last_read_s = now
+        if not data:
+            self._end_of_file()
+            return
+        self.reads.append(data)
+        self.user_s.append(now)
+        if self.kernel:
+            self.stamps_ns.append(kernel_time.realtime_ns(control))
+        if self.end.feed(data):
+            if self.end.error_class is None:
+                self._finish()
+            else:
+                self.fail(self.end.error_class, self.end.error or "")
+
+    def _end_of_file(self) -> None:
+        if self.end.ends_at_close:
+            self._finish()
+        elif not self.reads:
+            self.fail("closed", "the server closed the connection before it answered")
+        else:
+            self.fail("truncated", "the server closed the connection in the middle of its answer")
+
+    def _finish(self) -> None:
+        assert self.done is not None
+        self.loop.unwatch(self.sock.fileno())
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error_class: str, error: str) -> None:
+        """End the exchange with an error; what was read stays in it."""
+        exchange = self.exchange
+        assert exchange is not None
+        if self.done is None or self.done.done():
+            return
+        exchange.error_class, exchange.error = error_class, error
+        self._finish()
+
+    def is_alive(self) -> bool:
+        """False if the server closed this idle connection, or sent something nobody asked for."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class _Tls:
+    """TLS over memory buffers, so that the socket is read (and stamped) by us."""
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._in, self._out, server_hostname=host)
+
+    async def handshake(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        while True:
+            try:
+                self._object.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await loop.sock_sendall(sock, self._out.read())
+                data = await loop.sock_recv(sock, READ_BYTES)
+                self._in.write(data) if data else self._in.write_eof()
+        await loop.sock_sendall(sock, self._out.read())
+
+    def encrypt(self, data: bytes) -> bytes:
+        self._object.write(data)
+        return self._out.read()
+
+    def decrypt(self, data: bytes) -> bytes:
+        """All plaintext that `data` completes (b"" if none yet)."""
+        self._in.write(data) if data else self._in.write_eof()
+        plain = bytearray()
+        try:
+            while piece := self._object.read(READ_BYTES):
+                plain += piece
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            # No more whole records for now, or the peer said goodbye: the caller sees the end.
+            return bytes(plain)
+        return bytes(plain)
+
+
+class WireConnection:
+    """A pool of keep-alive connections to one target; `endpoints.base.Connection`."""
+
+    def __init__(
+        self,
+        loop: WireLoop,
+        where: Target,
+        address: tuple[socket.AddressFamily, tuple[str, int]],
+        head: bytes,
+        timeouts: Timeouts,
+        context: ssl.SSLContext | None,
+        has_token: Callable[[Exchange], bool],
+    ) -> None:
+        self._loop, self._where, self._address, self._head = loop, where, address, head
+        self._timeouts, self._context, self._has_token = timeouts, context, has_token
+        self._idle: list[_Stream] = []
+        self._busy: dict[int, _Stream] = {}
+        self._clock = kernel_time.KernelClock()
+
+    async def warm(self, num_connections: int) -> None:
+        """Open connections ahead of the first request, so that it pays for none."""
+        streams = await asyncio.gather(*(self._open() for _ in range(num_connections)))
+        self._idle.extend(streams)
+
+    async def send(self, request_id: int, body: bytes) -> Exchange:
+        """POST `body`; the exchange holds whatever came of it."""
+        exchange = Exchange(
+            request_id=request_id,
+            stamp_source="user",
+            framing="http",
+            reads=[],
+            read_s=[],
+            lag_s=[],
+        )
+        stream = None
+        try:
+            stream = await self._acquire(exchange)
+            await self._exchange(stream, exchange, body)
+        except OSError as error:
+            exchange.error_class = _connect_error_class(error)
+            exchange.error = str(error) or type(error).__name__
+        finally:
+            if stream is not None:
+                self._release(stream, request_id)
+        exchange.finished_s = exchange.read_s[-1] if _ended_well(exchange) else time.monotonic()
+        return exchange
+
+    async def _exchange(self, stream: _Stream, exchange: Exchange, body: bytes) -> None:
+        self._busy[exchange.request_id] = stream
+        data = b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body)
+        if stream.tls is not None:
+            data = stream.tls.encrypt(data)
+        exchange.sent_s = time.monotonic()
+        try:
+            sent = stream.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            try:
+                async with asyncio.timeout(self._timeouts.total_s):
+                    await self._loop.sock_sendall(stream.sock, data[sent:])
+            except OSError:
+                # The server stopped reading; it may have answered why. Reading tells, and the
+                # total timeout ends what stays silent.
+                pass
+        await stream.start(exchange)
+        self._stamp(stream, exchange)
+
+    def _stamp(self, stream: _Stream, exchange: Exchange) -> None:
+        """Put kernel stamps in place of the program's own, and keep how late the program was."""
+        if not stream.stamps_ns or not all(stream.stamps_ns):
+            return
+        user_s = exchange.read_s
+        exchange.read_s = self._clock.monotonic_s(stream.stamps_ns, user_s)
+        exchange.lag_s = [seen - came for seen, came in zip(user_s, exchange.read_s, strict=True)]
+        exchange.stamp_source = "kernel"
+
+    async def _acquire(self, exchange: Exchange) -> _Stream:
+        while self._idle:
+            stream = self._idle.pop()
+            if stream.is_alive():
+                return stream
+            stream.close()
+        started_s = time.monotonic()
+        stream = await self._open()
+        exchange.connect_s = time.monotonic() - started_s
+        return stream
+
+    async def _open(self) -> _Stream:
+        family, address = self._address
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tls = None
+            async with asyncio.timeout(self._timeouts.connect_s):
+                await self._loop.sock_connect(sock, address)
+                if self._context is not None:
+                    tls = _Tls(self._context, self._where.host)
+                    await tls.handshake(self._loop, sock)
+            return _Stream(self._loop, sock, tls, kernel_time.enable(sock))
+        except BaseException:
+            sock.close()
+            raise
+
+    def _release(self, stream: _Stream, request_id: int) -> None:
+        self._busy.pop(request_id, None)
+        done = stream.done
+        if done is not None and done.cancelled():
+            self._loop.unwatch(stream.sock.fileno())
+        failed = stream.exchange is None or stream.exchange.error_class is not None
+        if done is not None and not done.cancelled() and not failed and stream.end.keep_alive:
+            stream.done = None
+            self._idle.append(stream)
+        else:
+            stream.close()
+
+    def in_flight(self) -> int:
+        return len(self._busy)
+
+    def abort(self, error_class: str, error: str) -> None:
+        """End every exchange in flight now; their senders get them with this error."""
+        for stream in tuple(self._busy.values()):
+            if stream.done is not None:
+                stream.fail(error_class, error)
+
+    async def keep_deadlines(self) -> None:
+        """Runs beside the requests: ends those that took too long, pairs the clocks."""
+        paired_s = time.monotonic()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = time.monotonic()
+            for stream in tuple(self._busy.values()):
+                self._check_deadlines(stream, now)
+            if now - paired_s >= CLOCK_PAIR_S:
+                self._clock.sample()
+                paired_s = now
+
+    def _check_deadlines(self, stream: _Stream, now: float) -> None:
+        exchange, limits = stream.exchange, self._timeouts
+        if stream.done is None or exchange is None or exchange.sent_s is None:
+            return  # still being sent
+        waited_s = now - exchange.sent_s
+        if waited_s > limits.total_s:
+            stream.fail("timeout_total", f"not finished after {limits.total_s:g} s")
+            return
+        quiet_s = now - (stream.last_read_s or exchange.sent_s)
+        if quiet_s <= limits.between_tokens_s and waited_s <= limits.first_token_s:
+            return
+        # Rare, so it may cost: whether a token came is known only by decoding.
+        if self._has_token(exchange):
+            if quiet_s > limits.between_tokens_s:
+                stream.fail("timeout_between_tokens", f"nothing for {limits.between_tokens_s:g} s")
+        elif waited_s > limits.first_token_s:
+            stream.fail("timeout_first_token", f"no token after {limits.first_token_s:g} s")
+
+    def close(self) -> None:
+        self.abort("cancelled", "the run ended")
+        for stream in self._idle:
+            stream.close()
+        self._idle.clear()
+
+
+def _ended_well(exchange: Exchange) -> bool:
+    return exchange.error_class is None and bool(exchange.read_s)
+
+
+def _connect_error_class(error: OSError) -> str:
+    """Which end is to blame: `client_*` are faults of the machine that sends the load."""
+    if isinstance(error, TimeoutError):
+        return "timeout_connect"
+    if isinstance(error, ssl.SSLError):
+        return "tls"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, socket.gaierror):
+        return "dns"
+    names = {errno.EMFILE: "client_files", errno.ENFILE: "client_files"}
+    names[errno.EADDRNOTAVAIL] = "client_ports"
+    return names.get(error.errno or 0, "connect")
+
+
+def request_head(where: Target, headers: dict[str, str]) -> bytes:
+    """Everything of a POST's head but its Content-Length and the empty line."""
+    fixed = {
+        "Host": where.authority,
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",
+        "User-Agent": "benchsuite",
+    }
+    lines = [f"POST {where.path} HTTP/1.1"]
+    for name, value in {**fixed, **headers}.items():
+        if any(character in f"{name}{value}" for character in "\r\n\0"):
+            raise EndpointError(f"header {name!r} holds a line break")
+        lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    headers: dict[str, str],
+    timeouts: Timeouts,
+    context: ssl.SSLContext | None,
+    has_token: Callable[[Exchange], bool],
+) -> AsyncIterator[WireConnection]:
+    """A connection to `url`. `has_token(exchange)`: whether any generated token has come."""
+    where = target(url)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, WireLoop), "the wire client runs on a WireLoop"
+    try:
+        found = await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise EndpointError(f"{url}: cannot resolve {where.host}: {error.strerror}") from error
+    family, _, _, _, address = found[0]
+    pool = WireConnection(
+        loop,
+        where,
+        (family, (str(address[0]), int(address[1]))),
+        request_head(where, headers),
+        timeouts,
+        context if where.scheme == "https" else None,
+        has_token,
+    )
+    sweeper = loop.create_task(pool.keep_deadlines())
+    try:
+        yield pool
+    finally:
+        sweeper.cancel()
+        pool.close()

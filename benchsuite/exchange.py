@@ -1,0 +1,101 @@
+"""Exchange: what happened on the wire for one request, and Response: what it decodes to.
+
+On the hot path a read is stamped and stored as it came. What the bytes mean is worked out by an
+endpoint's `decode`, a pure function of the exchange, once the stream has ended.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+StampSource = Literal["kernel", "user", "virtual"]
+Framing = Literal["http", "none"]
+TokensFrom = Literal["usage", "running_usage", "tokenizer", "chunks"]
+
+
+TokenCounter = Callable[[str], int]
+"""Tokens of a text under the scenario's tokenizer."""
+
+
+class Exchange(Struct, kw_only=True):
+    """What happened on the wire for one request. Times are seconds on the loop's clock.
+
+    `reads[i]` arrived at `read_s[i]`; `lag_s[i]` is how much later the program saw it
+    (user stamp - kernel stamp), empty where there is no kernel stamp.
+    `framing`: "http" if the reads hold the raw HTTP/1.1 response, head and chunk sizes included;
+    "none" if they hold the body alone.
+    """
+
+    request_id: int
+    stamp_source: StampSource
+    framing: Framing
+    connect_s: float = 0.0  # spent opening the connection (TCP and TLS); 0 when it was reused
+    sent_s: float | None = None  # just before the first byte of the request left
+    reads: list[bytes] = []
+    read_s: list[float] = []
+    lag_s: list[float] = []
+    finished_s: float | None = None  # end of the response, or when it failed
+    http_status: int | None = None
+    error_class: str | None = None  # None: the transport saw nothing wrong
+    error: str | None = None
+
+
+def http_status(exchange: Exchange) -> int | None:
+    """The response's status, from its first line where the reads hold the raw response."""
+    if exchange.http_status is None and exchange.framing == "http" and exchange.reads:
+        first = exchange.reads[0][9:12]
+        return int(first) if first.isdigit() else None
+    return exchange.http_status
+
+
+class Kind(IntEnum):
+    """What a chunk carried."""
+
+    CONTENT = 0
+    REASONING = 1
+    TOOL_CALL = 2
+
+
+class Usage(NamedTuple):
+    """Token counts as the server reports them; None where it does not."""
+
+    prompt_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+
+
+class Chunk(NamedTuple):
+    """A piece of the answer that carried generated text. Role-only and empty ones are none."""
+
+    read: int  # index into Exchange.read_s; chunks that came in one read share it
+    kind: Kind
+    text: str
+    tokens: int
+
+
+class Response(NamedTuple):
+    """What an exchange decodes to."""
+
+    chunks: tuple[Chunk, ...]
+    usage: Usage | None
+    tokens_from: TokensFrom
+    finish_reason: str | None
+    error_class: str | None  # the transport's, or what the body says
+    error: str | None
+    server_s: Mapping[str, float] = {}  # stage times, where the server reports them
+
+    @property
+    def text(self) -> str:
+        """The visible answer."""
+        return "".join(chunk.text for chunk in self.chunks if chunk.kind == Kind.CONTENT)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(chunk.text for chunk in self.chunks if chunk.kind == Kind.REASONING)
+
+    @property
+    def output_tokens(self) -> int:
+        return sum(chunk.tokens for chunk in self.chunks)
