@@ -1,0 +1,8 @@
+"""How a server is spoken to: the union of these classes is every `endpoint.type`."""
+
+from benchsuite.endpoints.in_process import InProcess
+from benchsuite.endpoints.openai_chat import OpenAIChat
+from benchsuite.endpoints.openai_completions import OpenAICompletions
+from benchsuite.endpoints.reference_engine import ReferenceEngine
+
+Endpoint = OpenAIChat | OpenAICompletions | ReferenceEngine | InProcess

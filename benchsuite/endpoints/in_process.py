@@ -1,0 +1,114 @@
+"""The bundled engine on virtual time, in this process and without sockets: an hour in seconds.
+
+Requests and answers pass as the server's own bodies and events; stamps are the virtual clock's,
+so two runs of one scenario are equal to the last bit.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from benchsuite.endpoints.base import Connection, Exchange, Response, TokenCounter
+from benchsuite.endpoints.openai_body import chat_body
+from benchsuite.endpoints.openai_dialect import decode_stream
+from benchsuite.errors import ScenarioError
+from benchsuite.request import Message, Request
+from benchsuite.spec import Spec
+from reference_engine.config import EngineConfig
+from reference_engine.executors import Roofline
+from reference_engine.server.api import Api, open_api
+from reference_engine.virtual_time import VirtualTimeLoop
+
+PATH: Final = "/v1/chat/completions"
+
+
+class InProcess(Spec, tag="in_process", frozen=True):
+    """The bundled engine, simulated: step times from a roofline model, on a virtual clock."""
+
+    engine: EngineConfig = EngineConfig(model="8b", executor=Roofline())
+
+    @property
+    def title(self) -> str:
+        return f"simulated {self.engine.served_name}"
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return VirtualTimeLoop()
+
+    @asynccontextmanager
+    async def started(self, folder: Path) -> AsyncIterator[Self]:
+        yield self
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        if not isinstance(self.engine.executor, Roofline):
+            raise ScenarioError("endpoint.engine.executor: virtual time needs `type: roofline`")
+        async with open_api(with_tokenizer(self.engine)) as api:
+            yield _InProcessConnection(api)
+
+    def body(self, request: Request, messages: tuple[Message, ...]) -> bytes:
+        return chat_body(request, messages, model=self.engine.served_name)
+
+    def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
+        return decode_stream(exchange, count_tokens)
+
+
+def with_tokenizer(engine: EngineConfig) -> EngineConfig:
+    """A preset speaks our bundled tokenizer; a model folder has its own."""
+    if engine.tokenizer is not None or Path(engine.model).is_dir():
+        return engine
+    bundled = Path(__file__).resolve().parent.parent / "data" / "tokenizer.json.gz"
+    return msgspec.structs.replace(engine, tokenizer=str(bundled))
+
+
+class _InProcessConnection:
+    """`endpoints.base.Connection` straight into the server's handler."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._loop = asyncio.get_running_loop()
+        self._busy: dict[int, tuple[Exchange, asyncio.Task[None]]] = {}
+
+    async def send(self, request_id: int, body: bytes) -> Exchange:
+        exchange = Exchange(
+            request_id=request_id,
+            stamp_source="virtual",
+            framing="none",
+            sent_s=self._loop.time(),
+        )
+        task = self._loop.create_task(self._handle(exchange, body))
+        self._busy[request_id] = (exchange, task)
+        await asyncio.wait({task})
+        del self._busy[request_id]
+        if not task.cancelled():
+            task.result()  # a fault of the engine's code is ours too: it is not hidden
+        exchange.finished_s = self._loop.time()
+        return exchange
+
+    async def _handle(self, exchange: Exchange, body: bytes) -> None:
+        reply = await self._api.handle("POST", PATH, body)
+        exchange.http_status = reply.status
+        if isinstance(reply.body, bytes):
+            self._keep(exchange, reply.body)
+            return
+        try:
+            async for event in reply.body:
+                self._keep(exchange, event)
+        finally:
+            await reply.body.aclose()
+
+    def _keep(self, exchange: Exchange, data: bytes) -> None:
+        exchange.reads.append(data)
+        exchange.read_s.append(self._loop.time())
+
+    def in_flight(self) -> int:
+        return len(self._busy)
+
+    def abort(self, error_class: str, error: str) -> None:
+        for exchange, task in self._busy.values():
+            if not task.done():
+                exchange.error_class, exchange.error = error_class, error
+                task.cancel()

@@ -1,0 +1,25 @@
+"""POST /v1/chat/completions of any OpenAI-compatible server."""
+
+from contextlib import AbstractAsyncContextManager
+
+from benchsuite.endpoints.base import Connection
+from benchsuite.endpoints.openai_body import chat_body
+from benchsuite.endpoints.openai_server import OpenAIServer
+from benchsuite.request import Message, Request
+
+
+class OpenAIChat(OpenAIServer, tag="openai_chat", frozen=True):
+    """Chat completions, streamed."""
+
+    def connect(self) -> AbstractAsyncContextManager[Connection]:
+        return self.open("/chat/completions")
+
+    def body(self, request: Request, messages: tuple[Message, ...]) -> bytes:
+        return chat_body(
+            request,
+            messages,
+            model=self.model,
+            vendor_fields=self.vendor_fields,
+            max_tokens_field=self.max_tokens_field,
+            extra=self.body_fields,
+        )

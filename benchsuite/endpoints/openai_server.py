@@ -1,0 +1,183 @@
+"""What every OpenAI-compatible server needs of us: where it is, the key, deadlines, readiness.
+
+`openai_chat` and `openai_completions` add the path and the body. The data plane is `wire`
+(default) or `aiohttp`; the control plane (is it there, does it take our key) is httpx.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import httpx
+import msgspec
+
+from benchsuite.endpoints import aiohttp_transport, wire
+from benchsuite.endpoints.base import (
+    Connection,
+    Exchange,
+    Response,
+    TokenCounter,
+    http_status,
+)
+from benchsuite.endpoints.openai_dialect import decode_stream, has_token
+from benchsuite.endpoints.wire_loop import WireLoop
+from benchsuite.errors import EndpointError, ScenarioError
+from benchsuite.spec import Seconds, Spec, resolve_env
+
+READY_POLL_S = 0.2
+
+
+class Timeouts(Spec, frozen=True):
+    """Each ends the request as an error of its own class; it stays in every denominator."""
+
+    connect: Seconds = 10.0
+    first_token: Seconds = 300.0  # from sent
+    between_tokens: Seconds = 60.0  # since the last bytes
+    total: Seconds = 900.0  # from sent
+
+
+class OpenAIServer(Spec, frozen=True):
+    """A server that speaks OpenAI's HTTP API."""
+
+    url: str  # with or without /v1
+    model: str = "default"
+    api_key: str | None = None  # `${env:NAME}`: the reference is what gets stored
+    headers: dict[str, str] = {}
+    body_fields: dict[str, Any] = msgspec.field(
+        name="body", default_factory=dict
+    )  # further fields of every request, e.g. {temperature: 0}
+    vendor_fields: bool = True  # send ignore_eos and min_tokens where a request wants them
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    transport: Literal["wire", "aiohttp"] = "wire"
+    timeouts: Timeouts = Timeouts()
+    verify: bool = True  # of TLS certificates; false is said aloud in the result
+    ca_file: str | None = None  # trust this CA besides the system's
+    ready_within: Seconds = 10.0  # how long to wait for the server to answer at all
+
+    @property
+    def title(self) -> str:
+        return f"{self.model} at {self.url}"
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return WireLoop()
+
+    def resource(self, path: str) -> str:
+        """The full URL of `path` (such as `/models`) under this server's `/v1`."""
+        base = resolved("endpoint.url", self.url).rstrip("/")
+        return (base if base.endswith("/v1") else base + "/v1") + path
+
+    def request_headers(self) -> dict[str, str]:
+        """Headers of every request, secrets resolved. Never stored."""
+        headers = {
+            name: resolved(f"endpoint.headers.{name}", text) for name, text in self.headers.items()
+        }
+        if self.api_key is not None:
+            headers["Authorization"] = f"Bearer {resolved('endpoint.api_key', self.api_key)}"
+        return headers
+
+    def tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    @asynccontextmanager
+    async def started(self, folder: Path) -> AsyncIterator[Self]:
+        """It runs already; nothing to bring up."""
+        yield self
+
+    @asynccontextmanager
+    async def open(self, path: str) -> AsyncIterator[Connection]:
+        """A connection that posts to `path`, once the server answers at all."""
+        await self.wait_until_ready()
+        limits = self.timeouts
+        timeouts = wire.Timeouts(
+            limits.connect, limits.first_token, limits.between_tokens, limits.total
+        )
+        transport = wire.connect if self.transport == "wire" else aiohttp_transport.connect
+        url, headers = self.resource(path), self.request_headers()
+        async with transport(url, headers, timeouts, self.tls(), has_token) as connection:
+            yield _VendorFallback(connection) if self.vendor_fields else connection
+
+    def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
+        return decode_stream(exchange, count_tokens)
+
+    async def wait_until_ready(self) -> None:
+        """Ask for the model list until anything answers; a refused key is said at once."""
+        deadline_s = time.monotonic() + self.ready_within
+        url = self.resource("/models")
+        async with httpx.AsyncClient(
+            verify=self.tls(), timeout=max(self.ready_within, 1.0), trust_env=False
+        ) as client:
+            while True:
+                try:
+                    answer = await client.get(url, headers=self.request_headers())
+                except httpx.HTTPError as error:
+                    if time.monotonic() >= deadline_s or not _may_come_up(error):
+                        reason = str(error) or type(error).__name__
+                        raise EndpointError(f"{self.url}: {reason}") from error
+                else:
+                    if answer.status_code in (401, 403):
+                        raise EndpointError(
+                            f"{self.url}: the key was refused ({answer.status_code}); "
+                            "set endpoint.api_key, e.g. to ${env:OPENAI_API_KEY}"
+                        )
+                    if answer.status_code != 503:  # 503: still loading
+                        return
+                    if time.monotonic() >= deadline_s:
+                        raise EndpointError(f"{self.url}: still not ready (503)")
+                await asyncio.sleep(READY_POLL_S)
+
+
+def _may_come_up(error: httpx.HTTPError) -> bool:
+    """Whether waiting can help: a server that starts refuses; a bad certificate stays bad."""
+    return isinstance(error, httpx.ConnectError) and "CERTIFICATE" not in str(error)
+
+
+def resolved(key: str, text: str) -> str:
+    """`text` with its `${env:NAME}` looked up; ScenarioError names the key and the variable."""
+    try:
+        return resolve_env(text)
+    except KeyError as error:
+        raise ScenarioError(f"{key}: environment variable {error.args[0]} is not set") from None
+
+
+class _VendorFallback:
+    """Leaves vendor fields out once a strict server has refused them (422).
+
+    The request that found out is sent again; its latency still counts from when it was due.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._is_strict = False
+
+    async def send(self, request_id: int, body: bytes) -> Exchange:
+        if self._is_strict:
+            body = _without_vendor_fields(body)
+        exchange = await self._connection.send(request_id, body)
+        if not self._is_strict and http_status(exchange) == 422:
+            plain = _without_vendor_fields(body)
+            if plain != body:
+                second = await self._connection.send(request_id, plain)
+                self._is_strict = http_status(second) != 422
+                return second
+        return exchange
+
+    def in_flight(self) -> int:
+        return self._connection.in_flight()
+
+    def abort(self, error_class: str, error: str) -> None:
+        self._connection.abort(error_class, error)
+
+
+def _without_vendor_fields(body: bytes) -> bytes:
+    fields = msgspec.json.decode(body)
+    for name in ("ignore_eos", "min_tokens"):
+        fields.pop(name, None)
+    return msgspec.json.encode(fields)
