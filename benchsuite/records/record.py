@@ -1,4 +1,4 @@
-"""Record: one request as it happened. The columns of `requests.parquet` are its fields, in order."""
+"""Record: one request as it happened. Its fields are the columns of `requests.parquet`."""
 
 from typing import Literal
 

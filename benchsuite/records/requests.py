@@ -1,0 +1,165 @@
+"""`requests.parquet`: exchanges become records, records become columns.
+
+The file depends on the records alone: the same exchanges give the same bytes.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchsuite.errors import RunError
+from benchsuite.exchange import Exchange, Response, http_status
+from benchsuite.records.record import Record, Status
+from benchsuite.records.spool import Asked
+
+FILE_NAME: Final = "requests.parquet"
+SCHEMA_VERSION: Final = "1.0"
+ROW_GROUP: Final = 2_000  # requests
+_VERSION_KEY: Final = b"benchsuite.schema_version"
+_ERROR_CHARS: Final = 500
+
+_TYPES: Final[dict[str, pa.DataType]] = {
+    "request_id": pa.int64(),
+    "session_id": pa.int64(),
+    "turn": pa.int32(),
+    "worker": pa.int32(),
+    "slo_class": pa.string(),
+    "due_s": pa.float64(),
+    "sent_s": pa.float64(),
+    "connect_s": pa.float64(),
+    "finished_s": pa.float64(),
+    "chunk_s": pa.list_(pa.float64()),
+    "chunk_tokens": pa.list_(pa.int32()),
+    "chunk_kind": pa.list_(pa.int8()),
+    "chunk_read": pa.list_(pa.int32()),
+    "chunk_lag_s": pa.list_(pa.float32()),
+    "stamp_source": pa.string(),
+    "prompt_tokens_asked": pa.int64(),
+    "prompt_tokens": pa.int64(),
+    "server_prompt_tokens": pa.int64(),
+    "cached_tokens": pa.int64(),
+    "output_tokens_asked": pa.int64(),
+    "must_reach_asked": pa.bool_(),
+    "output_tokens": pa.int64(),
+    "reasoning_tokens": pa.int64(),
+    "tokens_from": pa.string(),
+    "finish_reason": pa.string(),
+    "status": pa.string(),
+    "http_status": pa.int32(),
+    "error_class": pa.string(),
+    "error": pa.string(),
+    "correct": pa.bool_(),
+    "bytes_received": pa.int64(),
+    "output_text": pa.string(),
+}
+SCHEMA: Final = pa.schema(
+    [(name, _TYPES[name]) for name in Record.__struct_fields__],
+    metadata={_VERSION_KEY: SCHEMA_VERSION.encode()},
+)
+
+
+def record_of(
+    asked: Asked,
+    exchange: Exchange,
+    response: Response,
+    *,
+    start_s: float,
+    correct: bool | None,
+    keep_text: bool,
+) -> Record:
+    """One request's record; times from the loop's clock become seconds from the run's start."""
+    usage = response.usage
+    reads = [chunk.read for chunk in response.chunks]
+    return Record(
+        request_id=asked.request_id,
+        session_id=asked.session_id,
+        turn=asked.turn,
+        worker=asked.worker,
+        slo_class=asked.slo_class,
+        due_s=_since(start_s, asked.due_s),
+        sent_s=_since(start_s, exchange.sent_s),
+        connect_s=exchange.connect_s,
+        finished_s=_since(start_s, exchange.finished_s),
+        chunk_s=tuple(exchange.read_s[read] - start_s for read in reads),
+        chunk_tokens=tuple(chunk.tokens for chunk in response.chunks),
+        chunk_kind=tuple(int(chunk.kind) for chunk in response.chunks),
+        chunk_read=tuple(reads),
+        chunk_lag_s=tuple(exchange.lag_s[read] for read in reads) if exchange.lag_s else (),
+        stamp_source=exchange.stamp_source,
+        prompt_tokens_asked=asked.prompt_tokens_asked,
+        prompt_tokens=asked.prompt_tokens,
+        server_prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        output_tokens_asked=asked.output_tokens_asked,
+        must_reach_asked=asked.must_reach_asked,
+        output_tokens=response.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens if usage else None,
+        tokens_from=response.tokens_from,
+        finish_reason=response.finish_reason,
+        status=_status(response.error_class),
+        http_status=http_status(exchange),
+        error_class=response.error_class,
+        error=response.error[:_ERROR_CHARS] if response.error else None,
+        correct=correct,
+        bytes_received=sum(len(read) for read in exchange.reads),
+        output_text=response.text if keep_text else None,
+    )
+
+
+def _since(start_s: float, at_s: float | None) -> float | None:
+    return None if at_s is None else at_s - start_s
+
+
+def _status(error_class: str | None) -> Status:
+    if error_class is None:
+        return "ok"
+    if error_class.startswith("timeout"):
+        return "timeout"
+    return "cancelled" if error_class in ("interrupted", "previous_turn", "cancelled") else "error"
+
+
+def write(records: Iterable[Record], path: Path) -> int:
+    """Write all of them, all or nothing; returns how many."""
+    draft = path.with_name(f".{path.name}.tmp")
+    total = 0
+    with pq.ParquetWriter(
+        draft, SCHEMA, compression="zstd", use_dictionary=_DICTIONARY, column_encoding=_SPLIT
+    ) as writer:
+        for batch in _batches(iter(records)):
+            writer.write_batch(_columns(batch))
+            total += len(batch)
+    os.replace(draft, path)
+    return total
+
+
+_DICTIONARY: Final = [name for name, kind in _TYPES.items() if kind == pa.string()]
+_SPLIT: Final = {"chunk_s.list.element": "BYTE_STREAM_SPLIT"}
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    while batch := list(islice(records, ROW_GROUP)):
+        yield batch
+
+
+def _columns(records: list[Record]) -> pa.RecordBatch:
+    columns: dict[str, list[Any]] = {
+        name: [getattr(record, name) for record in records] for name in SCHEMA.names
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def read(path: Path) -> pa.Table:
+    """All records as a table. Raises RunError if the file is missing, torn or of another schema."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunError(f"{path}: cannot be read: {error}") from error
+    found = (table.schema.metadata or {}).get(_VERSION_KEY, b"").decode()
+    if found.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise RunError(f"{path}: record schema {found or 'unknown'}, expected {SCHEMA_VERSION}")
+    return table
