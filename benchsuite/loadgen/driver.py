@@ -1,0 +1,266 @@
+"""The driver: one event loop that sends each session when it is due and keeps what came back.
+
+Open loop: a request goes out when it is due, whether or not earlier ones have come back.
+Closed loop: `concurrency` slots, each with one session at a time. Bodies are made ahead of time.
+The driver decodes nothing but the replies that a live session needs for its next turn.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, NamedTuple
+
+from benchsuite.endpoints.base import Connection, Endpoint, Exchange, TokenCounter, http_status
+from benchsuite.loadgen.schedule import Schedule
+from benchsuite.records.spool import Asked
+from benchsuite.request import Message, Request, Session
+
+AHEAD: Final = 64  # sessions whose first body is made before they are due
+ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
+
+Sink = Callable[[Asked, Exchange], None]
+
+
+@dataclass
+class Counters:
+    """What a live display may read at any time; the driver only ever adds."""
+
+    num_sent: int = 0
+    num_ended: int = 0
+    num_errors: int = 0
+    num_reads: int = 0
+    is_draining: bool = False
+
+
+@dataclass
+class Stop:
+    """How a run is told to end early: no more requests, then nothing in flight either."""
+
+    issuing: asyncio.Event = field(default_factory=asyncio.Event)
+    flight: asyncio.Event = field(default_factory=asyncio.Event)
+    interrupted: bool = False  # by the user
+
+    def at_once(self) -> None:
+        """Send nothing more and wait for nothing."""
+        self.issuing.set()
+        self.flight.set()
+
+
+class Ready(NamedTuple):
+    """A request whose body is made."""
+
+    request: Request
+    messages: tuple[Message, ...]
+    prompt_tokens: int
+    body: bytes
+
+
+class Driver:
+    """Sends one worker's part of a schedule through a connection.
+
+    `start_s`: the run's zero on the loop's clock. `issue_for_s`: a closed loop starts no session
+    later than that. `drain_s`: how long to wait for answers after the last request was issued.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        connection: Connection,
+        sink: Sink,
+        count_tokens: TokenCounter,
+        *,
+        start_s: float,
+        worker: int = 0,
+        issue_for_s: float | None = None,
+        drain_s: float,
+        stop: Stop,
+        counters: Counters,
+    ) -> None:
+        self._endpoint, self._connection, self._sink = endpoint, connection, sink
+        self._count_tokens, self._start_s, self._worker = count_tokens, start_s, worker
+        self._issue_for_s, self._drain_s = issue_for_s, drain_s
+        self._stop, self._counters = stop, counters
+        self._loop = asyncio.get_running_loop()
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._is_over = False
+
+    async def drive(self, schedule: Schedule) -> None:
+        """Send everything; returns when all of it has ended, or was stopped and drained."""
+        issue = self._open_loop if schedule.concurrency is None else self._closed_loop
+        await self._until(self._loop.create_task(issue(schedule)), self._stop.issuing)
+        self._counters.is_draining = True
+        if self._sessions:
+            drained = self._loop.create_task(self._drained())
+            await self._until(drained, self._stop.flight)
+        await self._cut()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _until(self, task: asyncio.Task[None], event: asyncio.Event) -> None:
+        """Until `task` ends or `event` is set, whichever comes first; the task ends with it."""
+        waiter = self._loop.create_task(event.wait())
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        elif task.exception() is not None:
+            self._failure = self._failure or task.exception()
+
+    async def _drained(self) -> None:
+        await asyncio.wait(self._sessions, timeout=self._drain_s)
+
+    async def _cut(self) -> None:
+        """End what is still in flight: drained long enough, or interrupted twice."""
+        error_class, error = (
+            "timeout_drain",
+            f"not finished {self._drain_s:g} s after the last issue",
+        )
+        if self._stop.flight.is_set():
+            error_class, error = "interrupted", "the run was interrupted"
+        self._is_over = True
+        while self._sessions:
+            self._connection.abort(error_class, error)
+            await asyncio.wait(self._sessions, timeout=ABORT_POLL_S)
+
+    async def _open_loop(self, schedule: Schedule) -> None:
+        for due_s, session, first in self._ahead(schedule):
+            assert due_s is not None
+            at_s = self._start_s + due_s
+            await self._sleep_until(at_s)
+            self._begin(self._session(session, first, at_s))
+
+    async def _closed_loop(self, schedule: Schedule) -> None:
+        """Ends when no further session will be started; the last ones may still be in flight."""
+        assert schedule.concurrency is not None
+        sessions = self._ahead(schedule)
+        issued = asyncio.Event()
+
+        async def slot() -> None:
+            while not (issued.is_set() or self._stop.issuing.is_set()):
+                item = next(sessions, None)
+                if item is None:
+                    issued.set()
+                else:
+                    await self._session(item[1], item[2], None)
+
+        await self._sleep_until(self._start_s)
+        for _ in range(schedule.concurrency):
+            self._begin(slot())
+        try:
+            async with asyncio.timeout(self._issue_for_s):
+                await issued.wait()
+        except TimeoutError:
+            issued.set()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._sessions.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._sessions.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Not a failure of a request (those are records) but of this program.
+            self._failure = self._failure or task.exception()
+            self._stop.issuing.set()
+
+    async def _sleep_until(self, at_s: float) -> None:
+        delay_s = at_s - self._loop.time()
+        if delay_s > 0:
+            await asyncio.sleep(delay_s)
+
+    def _ahead(self, schedule: Schedule) -> Iterator[tuple[float | None, Session, Ready]]:
+        """The schedule with first bodies made up to AHEAD sessions before they are taken."""
+        ahead: deque[tuple[float | None, Session, Ready]] = deque()
+        source = iter(schedule)
+        while True:
+            for due_s, session in islice(source, AHEAD - len(ahead)):
+                ahead.append((due_s, session, self._ready(session.requests[0], ())))
+            if not ahead:
+                return
+            yield ahead.popleft()
+
+    def _ready(self, request: Request, history: tuple[Message, ...]) -> Ready:
+        rendered = request.prompt.render()
+        messages = history + rendered.messages
+        body = self._endpoint.body(request, messages)
+        return Ready(request, messages, rendered.prompt_tokens, body)
+
+    async def _session(self, session: Session, first: Ready, due_s: float | None) -> None:
+        """One session from its first request to its last, or to the first that fails."""
+        ready = first
+        finished_s = 0.0
+        history: tuple[Message, ...] = ()
+        for turn, request in enumerate(session.requests):
+            if turn > 0:
+                due_s = finished_s + session.gaps_s[turn - 1]
+                ready = self._ready(request, history)
+                await self._sleep_until(due_s)
+            if self._is_over or (turn > 0 and self._stop.issuing.is_set()):
+                self._skip(session, turn, "interrupted", "the run ended before it was due")
+                return
+            exchange = await self._send(session, turn, ready, due_s)
+            if _failed(exchange) and turn + 1 < len(session.requests):
+                self._skip(session, turn + 1, "previous_turn", f"turn {turn} failed")
+                return
+            assert exchange.finished_s is not None
+            finished_s = exchange.finished_s
+            history = self._history(session, ready, exchange)
+
+    async def _send(
+        self, session: Session, turn: int, ready: Ready, due_s: float | None
+    ) -> Exchange:
+        self._counters.num_sent += 1
+        exchange = await self._connection.send(ready.request.id, ready.body)
+        self._counters.num_ended += 1
+        self._counters.num_reads += len(exchange.reads)
+        if _failed(exchange):
+            self._counters.num_errors += 1
+        self._sink(self._asked(session, turn, due_s, ready.prompt_tokens), exchange)
+        return exchange
+
+    def _history(self, session: Session, ready: Ready, exchange: Exchange) -> tuple[Message, ...]:
+        """What a live session's next prompt follows: the messages so far and the model's reply."""
+        if session.history == "scripted":
+            return ()
+        reply = self._endpoint.decode(exchange, self._count_tokens).text
+        return (*ready.messages, Message(role="assistant", content=reply))
+
+    def _skip(self, session: Session, turn: int, error_class: str, error: str) -> None:
+        """Records for the turns that will not be sent: nothing that was planned is dropped."""
+        for skipped in range(turn, len(session.requests)):
+            request = session.requests[skipped]
+            exchange = Exchange(
+                request_id=request.id,
+                stamp_source="user",
+                framing="none",
+                error_class=error_class,
+                error=error,
+            )
+            self._sink(self._asked(session, skipped, None, request.prompt_tokens), exchange)
+
+    def _asked(self, session: Session, turn: int, due_s: float | None, prompt_tokens: int) -> Asked:
+        request = session.requests[turn]
+        return Asked(
+            request_id=request.id,
+            session_id=session.id,
+            turn=turn,
+            worker=self._worker,
+            slo_class=request.slo_class,
+            due_s=due_s,
+            prompt_tokens_asked=request.prompt_tokens,
+            prompt_tokens=prompt_tokens,
+            output_tokens_asked=request.max_output_tokens,
+            must_reach_asked=request.ignore_eos,
+            expected=request.expected,
+            grader=request.grader,
+        )
+
+
+def _failed(exchange: Exchange) -> bool:
+    """As far as can be told without decoding."""
+    return exchange.error_class is not None or http_status(exchange) != 200

@@ -1,0 +1,161 @@
+"""Schedule: who is sent when. Pure: the same (scenario, seed) gives the same schedule anywhere.
+
+Every due time and length is drawn here, before the first byte is sent. Worker k of n sends every
+n-th session (`part`); the union over workers is the whole schedule.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice, repeat
+
+import numpy as np
+
+from benchsuite.arrivals.closed_loop import ClosedLoop
+from benchsuite.errors import ScenarioError
+from benchsuite.records.table import FloatArray
+from benchsuite.request import Session
+from benchsuite.scenario import Scenario
+from benchsuite.streams import rng
+from benchsuite.workloads.tokenizer import Tokenizer
+
+FIRST_DRAW = 256  # due times drawn at first when only a duration is known; doubled until it is full
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Sessions in the order in which they are due.
+
+    `due_s[i]` is when the i-th session is due, in seconds from the start of the run; None in a
+    closed loop, where a session is sent as soon as one of `concurrency` slots is free.
+    """
+
+    draw: Callable[[], Iterator[Session]]  # the same sessions at every call; may be endless
+    due_s: tuple[float, ...] | None
+    concurrency: int | None
+    num_requests: int | None  # None: only the duration ends it
+
+    def __iter__(self) -> Iterator[tuple[float | None, Session]]:
+        """(due_s, session) in order."""
+        return zip(repeat(None) if self.due_s is None else self.due_s, self.draw(), strict=False)
+
+    def part(self, worker: int, num_workers: int) -> "Schedule":
+        """What worker `worker` of `num_workers` sends: every num_workers-th session."""
+        if num_workers == 1:
+            return self
+        due_s, concurrency, num_requests = self.due_s, self.concurrency, self.num_requests
+
+        def draw() -> Iterator[Session]:
+            return islice(self.draw(), worker, None, num_workers)
+
+        return Schedule(
+            draw=draw,
+            due_s=None if due_s is None else due_s[worker::num_workers],
+            concurrency=concurrency and len(range(worker, concurrency, num_workers)),
+            num_requests=num_requests and sum(len(session.requests) for session in draw()),
+        )
+
+    def describe(self) -> str:
+        """For people: how many requests, and when."""
+        if self.due_s is None:
+            count = "any number of" if self.num_requests is None else str(self.num_requests)
+            return f"{count} requests, {self.concurrency} at a time"
+        return f"{self.num_requests} requests over {self.due_s[-1]:.1f} s"
+
+    @staticmethod
+    def plan(scenario: Scenario, tokenizer: Tokenizer) -> "Schedule":
+        """Draw everything. Raises ScenarioError if nothing bounds the run or nothing is left."""
+        limits, arrivals = scenario.limits, scenario.arrivals
+
+        def sessions() -> Iterator[Session]:
+            return scenario.workload.sessions(tokenizer, scenario.seed)
+
+        if isinstance(arrivals, ClosedLoop):
+            if limits.requests is None and limits.duration is not None:
+                return Schedule(
+                    draw=sessions, due_s=None, concurrency=arrivals.concurrency, num_requests=None
+                )
+            _refuse_endless(scenario)
+            return _bounded(tuple(_until(sessions(), limits.requests)), None, arrivals.concurrency)
+        if limits.duration is None and limits.requests is None:
+            _refuse_endless(scenario)
+        chosen, due_s = _open_loop(scenario, sessions())
+        order = np.argsort(due_s, kind="stable")
+        return _bounded(tuple(chosen[i] for i in order), tuple(due_s[order].tolist()), None)
+
+
+def _bounded(
+    sessions: tuple[Session, ...], due_s: tuple[float, ...] | None, concurrency: int | None
+) -> Schedule:
+    if not sessions:
+        raise ScenarioError("the schedule is empty: no session is due within the limits")
+    return Schedule(
+        draw=lambda: iter(sessions),
+        due_s=due_s,
+        concurrency=concurrency,
+        num_requests=sum(len(session.requests) for session in sessions),
+    )
+
+
+def _refuse_endless(scenario: Scenario) -> None:
+    if scenario.limits.requests is None and scenario.workload.is_endless:
+        raise ScenarioError("limits: this workload never ends; give `requests` or `duration`")
+
+
+def _open_loop(
+    scenario: Scenario, sessions: Iterator[Session]
+) -> tuple[tuple[Session, ...], FloatArray]:
+    """The sessions that are due within the limits, and when. Draws in growing numbers."""
+    limits = scenario.limits
+    chosen: list[Session] = []
+    num = FIRST_DRAW
+    while True:
+        chosen.extend(islice(sessions, num - len(chosen)))
+        due_s = _due_times(scenario, chosen)
+        is_over = len(chosen) < num or len(due_s) < len(chosen)
+        if limits.duration is not None and len(due_s) and due_s[-1] >= limits.duration:
+            due_s = due_s[due_s < limits.duration]
+            is_over = True
+        if limits.requests is not None:
+            within = list(_until(iter(chosen[: len(due_s)]), limits.requests))
+            is_over = is_over or sum(len(s.requests) for s in within) >= limits.requests
+            due_s = due_s[: len(within)]
+            if is_over:
+                return tuple(within), due_s
+        if is_over:
+            return tuple(chosen[: len(due_s)]), due_s
+        num *= 2
+
+
+def _due_times(scenario: Scenario, sessions: list[Session]) -> FloatArray:
+    starts_s = [session.start_s for session in sessions]
+    recorded_s = None
+    if all(start_s is not None for start_s in starts_s):
+        recorded_s = np.asarray(starts_s, dtype=np.float64)
+    generator = rng(scenario.seed, "arrivals")
+    due_s = scenario.arrivals.due_times(len(sessions), generator, recorded_s)
+    assert due_s is not None, "only a closed loop has no due times"
+    return due_s
+
+
+def _until(sessions: Iterator[Session], num_requests: int | None) -> Iterator[Session]:
+    """Sessions until `num_requests` requests; the last one may be cut short."""
+    left = num_requests
+    for session in sessions:
+        if left is None:
+            yield session
+            continue
+        if left <= 0:
+            return
+        kept = session.requests[:left]
+        left -= len(kept)
+        yield session if len(kept) == len(session.requests) else _cut(session, len(kept))
+
+
+def _cut(session: Session, num_requests: int) -> Session:
+    return Session(
+        id=session.id,
+        requests=session.requests[:num_requests],
+        gaps_s=session.gaps_s[: num_requests - 1],
+        start_s=session.start_s,
+        history=session.history,
+    )
