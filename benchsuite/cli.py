@@ -1,0 +1,156 @@
+"""The command line: a few lines each over the library.
+
+Everything heavy is imported inside the command that needs it, so that `--help` is instant.
+"""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from benchsuite.errors import BenchsuiteError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK: Final = 0
+INVALID: Final = 4
+INTERNAL: Final = 5
+INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="benchsuite",
+    help="Load an LLM server, time every token, and say how far the numbers can be trusted.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario, YAML.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. --set arrivals.rate=4"),
+]
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The run folder. Default: runs/<time>-<name>."),
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006  typer reads it and never changes it
+) -> None:
+    """Send a scenario's load and leave records, metrics and a report in a run folder.
+
+    Exit code 0: valid; 2: the scenario is wrong; 3: the server cannot be reached; 4: the numbers
+    cannot be trusted, and the first line says why; 130: interrupted, what was measured is kept.
+    """
+    from benchsuite import runner
+    from benchsuite.report import terminal
+    from benchsuite.scenario import load
+
+    checked = load(scenario, tuple(overrides))
+    folder = out or runner.default_folder(checked)
+    result = runner.run(checked, folder, command=_command(), console=_console(stderr=True))
+    terminal.show(result, _console(), folder)
+    raise typer.Exit(_exit_code(result.verdict, result.partial))
+
+
+@app.command()
+def report(folder: RunFolder) -> None:
+    """Make everything that is derived again: result.json, the CSVs, report.html."""
+    from benchsuite import runner
+    from benchsuite.report import terminal
+
+    result = runner.report(folder)
+    terminal.show(result, _console(), folder)
+
+
+@app.command()
+def recover(folder: RunFolder) -> None:
+    """Make the report of a run that was killed, from all that had reached the disk."""
+    from benchsuite import runner
+    from benchsuite.report import terminal
+
+    result = runner.recover(folder)
+    terminal.show(result, _console(), folder)
+
+
+@app.command()
+def check(scenario: ScenarioFile, overrides: Overrides = []) -> None:  # noqa: B006
+    """Check a scenario and say what it would send, without sending it."""
+    from benchsuite.loadgen.schedule import Schedule
+    from benchsuite.scenario import load
+    from benchsuite.workloads import tokenizer
+
+    checked = load(scenario, tuple(overrides))
+    schedule = Schedule.plan(checked, tokenizer.load(checked.tokenizer))
+    _console().print(f"{scenario}: ok. {schedule.describe()}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="One kind alone: arrivals, workloads, metrics ...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Every arrival process, workload, trace format, endpoint, policy and metric there is."""
+    from benchsuite import catalogue
+
+    if as_json:
+        sys.stdout.write(catalogue.as_json(kind) + "\n")
+    else:
+        catalogue.show(_console(), kind)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of scenario files, for editors."""
+    import msgspec
+
+    from benchsuite.scenario import json_schema
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(json_schema())).decode() + "\n")
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _exit_code(verdict: str, partial: str | None) -> int:
+    if partial == "interrupted":
+        return INTERRUPTED
+    return OK if verdict == "valid" else INVALID
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """A user's mistake prints without a traceback, with its own exit code."""
+    try:
+        yield
+    except BenchsuiteError as error:
+        sys.stderr.write(f"benchsuite: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("benchsuite: interrupted\n")
+        raise SystemExit(INTERRUPTED) from None
+
+
+def main() -> None:
+    """The `benchsuite` command."""
+    with _plain_errors():
+        app()

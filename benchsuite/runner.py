@@ -1,0 +1,123 @@
+"""One run, as a story: a scenario becomes a schedule, the schedule is sent, what happened is
+recorded, and everything else is a pure function of the records.
+
+`report` starts at the records; `recover` where a killed run left its spool.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from msgspec.structs import replace
+from rich.console import Console
+
+from benchsuite.errors import RunError, ScenarioError
+from benchsuite.loadgen.schedule import Schedule
+from benchsuite.loadgen.sending import send_all
+from benchsuite.metrics.quality import grade
+from benchsuite.records import requests as requests_file
+from benchsuite.records.record import Record
+from benchsuite.records.spool import read_facts, read_spool
+from benchsuite.report import html
+from benchsuite.results import assemble, tables
+from benchsuite.results.environment import Environment
+from benchsuite.results.facts import RUNNING, Facts
+from benchsuite.results.result import RunResult
+from benchsuite.scenario import Scenario, load, save
+from benchsuite.workloads import tokenizer as tokenizers
+
+SCENARIO_NAME: Final = "scenario.yaml"
+SPOOL_NAME: Final = "spool"
+
+
+def run(scenario: Scenario, folder: Path, *, command: str = "", console: Console) -> RunResult:
+    """Run one scenario and leave its run folder at `folder`, which must be new or empty."""
+    tokenizer = tokenizers.load(scenario.tokenizer)
+    schedule = Schedule.plan(scenario, tokenizer)  # everything random happens here, from one seed
+    _make(folder)
+    save(scenario, folder / SCENARIO_NAME)
+    facts = Facts(
+        started_at=Facts.now(),
+        command=command,
+        environment=Environment.capture(),
+        endpoint=scenario.endpoint.title,
+        num_planned=schedule.num_requests,
+        planned_due_s=schedule.due_s or (),
+    )
+    facts.save(folder)
+    early = send_all(scenario, schedule, tokenizer, folder, console)  # the only network traffic
+    replace(facts, partial=early, warnings=scenario.workload.notes()).save(folder)
+    keep_records(scenario, folder)
+    return report(folder)
+
+
+def keep_records(scenario: Scenario, folder: Path) -> None:
+    """Decode the spool into `requests.parquet`, then let the spool go."""
+    spool = folder / SPOOL_NAME
+    num = requests_file.write(_records(scenario, spool), folder / requests_file.FILE_NAME)
+    if num == 0:
+        raise RunError(f"{folder}: no request was recorded")
+    shutil.rmtree(spool)
+
+
+def _records(scenario: Scenario, spool: Path) -> Iterator[Record]:
+    count = tokenizers.load(scenario.tokenizer).count
+    for path in sorted(spool.glob("*.arrows")):
+        start_s = float(read_facts(path)["start_s"])
+        for asked, exchange in read_spool(path):
+            response = scenario.endpoint.decode(exchange, count)
+            correct = None
+            if asked.grader is not None and response.error_class is None:
+                correct = grade(asked.grader, response.text, asked.expected or "")
+            yield requests_file.record_of(
+                asked,
+                exchange,
+                response,
+                start_s=start_s,
+                correct=correct,
+                keep_text=scenario.capture == "text",
+            )
+
+
+def report(folder: Path) -> RunResult:
+    """Everything derived, from the records on disk: result.json, the CSVs, report.html."""
+    scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
+    table = requests_file.read(folder / requests_file.FILE_NAME)
+    data = assemble.data(table, scenario, facts)
+    result = assemble.result(data, scenario, facts)
+    result.save(folder)
+    tables.write(result, data, folder)
+    html.write(result, data, folder / "report.html")
+    return result
+
+
+def recover(folder: Path) -> RunResult:
+    """The report of a run that was killed, or whose disk was full: of all that reached the disk."""
+    scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
+    if (folder / SPOOL_NAME).is_dir():
+        try:
+            keep_records(scenario, folder)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise RunError(f"{folder}: the spool cannot be read: {error}") from error
+        replace(facts, partial=facts.partial or RUNNING).save(folder)
+    return report(folder)
+
+
+def _make(folder: Path) -> None:
+    """A new folder, or an empty one: a run never overwrites another."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError(f"--out {folder}: {error.strerror}") from error
+    if any(folder.iterdir()):
+        raise ScenarioError(f"--out {folder}: not empty; name a new folder")
+
+
+def default_folder(scenario: Scenario) -> Path:
+    """`runs/<UTC>-<name>`."""
+    slug = re.sub(r"[^a-z0-9._-]+", "-", scenario.name.lower()).strip("-.")[:64] or "run"
+    stamp = re.sub(r"[^0-9T]", "", Facts.now().split("+")[0])
+    return Path("runs") / f"{stamp}-{slug}"
