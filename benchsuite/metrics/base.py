@@ -16,12 +16,12 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A definition; its words are in the docstring of `values`, from where docs/metrics.md takes them.
+    """A definition. Its words are the docstring of `values`; docs/metrics.md takes them from there.
 
-    `values` gives NaN where the metric is undefined. It gives one value per request [n], per
-    chunk [chunks], per token [sum of chunk_tokens], or for the run [1], as `shape` says. Which of
-    them count is not its business: `summarise` keeps those whose request lies in the measurement
-    window and ended well (`over="ok"`) or was sent at all (`over="sent"`).
+    `values` gives one value per request [n], per chunk [chunks], per token [sum of chunk_tokens] or
+    for the run [1], as `shape` says, and NaN where the metric is undefined. Which of them count is
+    not its business: `summarise` keeps those whose request lies in the measurement window and ended
+    well (`over="ok"`) or was sent at all (`over="sent"`).
     """
 
     name: str
@@ -31,7 +31,12 @@ class Metric:
     shape: Shape
     values: Callable[[RunData], FloatArray]
     over: Over = "ok"
-    source: str = ""
+    interval: Callable[[RunData], Interval | None] | None = None  # of a per-run metric, if known
+
+    @property
+    def doc(self) -> str:
+        """The definition in words, one paragraph."""
+        return " ".join((self.values.__doc__ or "").split())
 
 
 class Summary(Struct, frozen=True, kw_only=True):

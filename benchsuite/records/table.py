@@ -1,13 +1,31 @@
 """RunData: the records of a run as columns, built once and read by every metric."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from benchsuite.endpoints.base import Kind
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+
+
+class Arrivals(NamedTuple):
+    """Reads that brought tokens, and the first read of each answer whatever it brought.
+
+    Chunks that came in one read of the socket have one stamp; nobody can tell their tokens apart.
+    """
+
+    at_s: FloatArray  # [arrivals]
+    tokens: IntArray  # [arrivals]
+    request: IntArray  # [arrivals]; index of the request
+    is_first: BoolArray  # [arrivals]; of its request
 
 
 @dataclass(frozen=True)
@@ -53,24 +71,172 @@ class RunData:
     num_planned: int  # requests that the schedule held
     planned_due_s: FloatArray  # [planned]; what the schedule asked for; empty in a closed loop
     partial: str | None = None  # why the run is incomplete: interrupted, worker lost, recovered
-    samples: dict[str, FloatArray] = field(default_factory=dict)  # telemetry, [readings, 2]: s, value
+    samples: dict[str, FloatArray] = field(
+        default_factory=dict
+    )  # telemetry, [readings, 2]: s, value
 
     def __len__(self) -> int:
         return len(self.request_id)
 
-    @property
+    @classmethod
+    def from_records(
+        cls,
+        table: pa.Table,
+        *,
+        window_s: tuple[float, float],
+        num_planned: int,
+        planned_due_s: FloatArray,
+        partial: str | None = None,
+    ) -> Self:
+        """The columns of `table`: one row per request, one column per field of Record."""
+        due_s, sent_s = _floats(table["due_s"]), _floats(table["sent_s"])
+        origin_s = np.where(np.isnan(due_s), sent_s, due_s)
+        table = table.take(np.lexsort((_integers(table["request_id"]), origin_s)))
+        chunk_start, chunk_s = _ragged(table["chunk_s"])
+        chunk_kind = _integers(_ragged(table["chunk_kind"])[1])
+        as_they_are: dict[str, Any] = {
+            **{name: _integers(table[name]) for name in _INTEGERS},
+            **{name: _floats(table[name]) for name in _FLOATS},
+            **{name: _texts(table[name]) for name in _TEXTS},
+        }
+        return cls(
+            **as_they_are,
+            first_token_s=_first(chunk_start, _floats(chunk_s)),
+            first_output_s=_first_where(
+                chunk_kind != Kind.REASONING, chunk_start, _floats(chunk_s)
+            ),
+            last_token_s=_last(chunk_start, _floats(chunk_s)),
+            prompt_tokens=_integers(
+                pc.coalesce(table["server_prompt_tokens"], table["prompt_tokens"])
+            ),
+            must_reach_asked=np.asarray(table["must_reach_asked"], dtype=np.bool_),
+            correct=_integers(table["correct"].cast(pa.int8())),
+            chunk_start=chunk_start,
+            chunk_s=_floats(chunk_s),
+            chunk_tokens=_integers(_ragged(table["chunk_tokens"])[1]),
+            chunk_kind=chunk_kind,
+            chunk_read=_integers(_ragged(table["chunk_read"])[1]),
+            chunk_lag_s=_lags(chunk_start, table["chunk_lag_s"]),
+            window_s=window_s,
+            num_planned=num_planned,
+            planned_due_s=planned_due_s,
+            partial=partial,
+        )
+
+    @cached_property
+    def request_of_chunk(self) -> IntArray:
+        """Index of the request that a chunk belongs to, [chunks]."""
+        return np.repeat(np.arange(len(self)), np.diff(self.chunk_start))
+
+    @cached_property
+    def request_of_token(self) -> IntArray:
+        """Index of the request that a token belongs to, [sum of chunk_tokens]."""
+        return np.repeat(self.request_of_chunk, self.chunk_tokens)
+
+    @cached_property
+    def arrivals(self) -> Arrivals:
+        """The chunks put together by the read that brought them."""
+        request, read = self.request_of_chunk, self.chunk_read
+        is_new = np.ones(len(request), dtype=np.bool_)
+        is_new[1:] = (request[1:] != request[:-1]) | (read[1:] != read[:-1])
+        at_s, tokens = self.chunk_s, self.chunk_tokens
+        if not is_new.all():
+            starts = np.flatnonzero(is_new)
+            tokens = np.add.reduceat(tokens, starts)
+            at_s, request = at_s[starts], request[starts]
+        is_first = np.ones(len(request), dtype=np.bool_)
+        is_first[1:] = request[1:] != request[:-1]
+        kept = is_first | (tokens > 0)
+        if kept.all():
+            return Arrivals(at_s, tokens, request, is_first)
+        return Arrivals(at_s[kept], tokens[kept], request[kept], is_first[kept])
+
+    @cached_property
     def ok(self) -> BoolArray:
         """Ended well, [n]."""
         return np.array([status == "ok" for status in self.status], dtype=np.bool_)
 
-    @property
+    @cached_property
     def origin_s(self) -> FloatArray:
         """Where latency counts from, [n]: due, or sent in a closed loop where nothing is due."""
         return np.where(np.isnan(self.due_s), self.sent_s, self.due_s)
 
-    @property
+    @cached_property
     def in_window(self) -> BoolArray:
         """Requests that count: their origin lies in the measurement window, [n]."""
         start, end = self.window_s
         origin_s = self.origin_s
         return (origin_s >= start) & (origin_s < end)
+
+
+_INTEGERS = (
+    "request_id",
+    "session_id",
+    "turn",
+    "prompt_tokens_asked",
+    "cached_tokens",
+    "output_tokens_asked",
+    "output_tokens",
+    "reasoning_tokens",
+)
+_FLOATS = ("due_s", "sent_s", "finished_s", "connect_s")
+_TEXTS = (
+    "slo_class",
+    "status",
+    "error_class",
+    "error",
+    "finish_reason",
+    "tokens_from",
+    "stamp_source",
+)
+
+
+def _floats(column: Any) -> FloatArray:
+    """An Arrow column with NaN for null."""
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan), dtype=np.float64)
+
+
+def _integers(column: Any) -> IntArray:
+    """An Arrow column with -1 for null."""
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), -1), dtype=np.int64)
+
+
+def _texts(column: Any) -> tuple[str, ...]:
+    """An Arrow column with "" for null."""
+    return tuple(pc.fill_null(column.cast(pa.string()), "").to_pylist())
+
+
+def _ragged(column: pa.ChunkedArray) -> tuple[IntArray, Any]:
+    """(start, values) of a list column: row i holds values[start[i] : start[i + 1]]."""
+    lengths = _integers(pc.fill_null(pc.list_value_length(column), 0))
+    return np.concatenate(([0], np.cumsum(lengths))), pc.list_flatten(column)
+
+
+def _first(start: IntArray, values: FloatArray) -> FloatArray:
+    """First value of each row; NaN where it has none."""
+    return _at(start[:-1], np.diff(start) > 0, values)
+
+
+def _last(start: IntArray, values: FloatArray) -> FloatArray:
+    return _at(start[1:] - 1, np.diff(start) > 0, values)
+
+
+def _first_where(chosen: BoolArray, start: IntArray, values: FloatArray) -> FloatArray:
+    """First chosen value of each row; NaN where none is."""
+    num_before = np.concatenate(([0], np.cumsum(chosen)))[start]
+    return _first(num_before, values[chosen])
+
+
+def _at(index: IntArray, is_there: BoolArray, values: FloatArray) -> FloatArray:
+    found = np.full(len(index), np.nan)
+    found[is_there] = values[index[is_there]]
+    return found
+
+
+def _lags(chunk_start: IntArray, column: pa.ChunkedArray) -> FloatArray:
+    """One lag per chunk; NaN for all chunks of a request that has none."""
+    start, values = _ragged(column)
+    has_lag = np.repeat(np.diff(start) > 0, np.diff(chunk_start))
+    lag_s = np.full(int(chunk_start[-1]), np.nan)
+    lag_s[has_lag] = _floats(values)
+    return lag_s

@@ -1,19 +1,24 @@
-"""RunResult: what one run found, as `result.json` in its run folder. It knows no clock and no server.
+"""RunResult: what one run found, as `result.json` in its run folder. Knows no clock, no server.
 
 The schema has its own version: another major is refused, a missing or additional field is not.
 """
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from benchsuite.errors import RunError
+from benchsuite.metrics import summarise
 from benchsuite.metrics.base import Summary
-from benchsuite.metrics.slo import Attainment
-from benchsuite.metrics.validity import Check
+from benchsuite.metrics.generator import send_delay
+from benchsuite.metrics.slo import Attainment, Slos, attainment
+from benchsuite.metrics.validity import Check, Validity, checks, judge
+from benchsuite.records.table import FloatArray, RunData
 from benchsuite.results.environment import Environment
 
 SCHEMA_VERSION: Final = "1.0"
@@ -32,6 +37,19 @@ class Counts(Struct, frozen=True, kw_only=True):
     cancelled: int
     in_window: int
 
+    @classmethod
+    def of(cls, data: RunData) -> Self:
+        by_status = Counter(data.status)
+        return cls(
+            planned=data.num_planned,
+            sent=int(np.count_nonzero(~np.isnan(data.sent_s))),
+            ok=by_status["ok"],
+            error=by_status["error"],
+            timeout=by_status["timeout"],
+            cancelled=by_status["cancelled"],
+            in_window=int(np.count_nonzero(data.in_window)),
+        )
+
 
 class Spread(Struct, frozen=True, kw_only=True):
     """How an error of the instrument is spread, in seconds."""
@@ -41,6 +59,15 @@ class Spread(Struct, frozen=True, kw_only=True):
     p99: float | None = None
     max: float | None = None
 
+    @classmethod
+    def of(cls, values_s: FloatArray) -> Self:
+        """Of the values that are not NaN."""
+        known_s = values_s[~np.isnan(values_s)]
+        if not len(known_s):
+            return cls(n=0)
+        p50_s, p99_s = np.quantile(known_s, [0.5, 0.99])
+        return cls(n=len(known_s), p50=float(p50_s), p99=float(p99_s), max=float(known_s.max()))
+
 
 class Instrument(Struct, frozen=True, kw_only=True):
     """The benchmark's own error."""
@@ -49,6 +76,19 @@ class Instrument(Struct, frozen=True, kw_only=True):
     send_delay: Spread  # sent - due; n is 0 in a closed loop, where nothing is due
     client_lag: Spread  # seen by the program - arrived in the kernel; n is 0 without kernel stamps
     timer_resolution_s: float | None = None
+
+    @classmethod
+    def of(cls, data: RunData, timer_resolution_s: float | None) -> Self:
+        """Over the whole run, warm-up and drain included."""
+        return cls(
+            stamp_source={
+                source: num / len(data)
+                for source, num in sorted(Counter(data.stamp_source).items())
+            },
+            send_delay=Spread.of(send_delay(data)),
+            client_lag=Spread.of(data.chunk_lag_s),
+            timer_resolution_s=timer_resolution_s,
+        )
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -74,6 +114,49 @@ class RunResult(Struct, frozen=True, kw_only=True):
     instrument: Instrument
     command: str = ""
     partial: str | None = None  # why the run is incomplete, if it is
+
+    @classmethod
+    def of(
+        cls,
+        data: RunData,
+        *,
+        name: str,
+        slos: Slos,
+        validity: Validity,
+        scenario: dict[str, Any],
+        environment: Environment,
+        started_at: str,
+        description: str = "",
+        command: str = "",
+        notes: tuple[str, ...] = (),
+    ) -> Self:
+        """Everything that can be said about `data`. Pure: the same records, the same result.
+
+        `notes` are further warnings, from what the records cannot know.
+        """
+        found = checks(data, validity)
+        verdict = judge(found)
+        return cls(
+            benchsuite_version=environment.benchsuite,
+            name=name,
+            description=description,
+            verdict=verdict.verdict,
+            reasons=verdict.reasons,
+            warnings=verdict.warnings + notes,
+            checks=found,
+            started_at=started_at,
+            duration_s=float(np.fmax.reduce(data.finished_s, initial=0.0)),  # passes over NaN
+            window_s=data.window_s,
+            requests=Counts.of(data),
+            errors=dict(sorted(Counter(filter(None, data.error_class)).items())),
+            summaries=summarise(data, slos),
+            attainment=attainment(data, slos),
+            scenario=scenario,
+            environment=environment,
+            instrument=Instrument.of(data, environment.clock_resolution_s),
+            command=command,
+            partial=data.partial,
+        )
 
     def save(self, folder: Path) -> Path:
         """Write `result.json`, all or nothing; returns its path. NaN and infinity become null."""

@@ -1,0 +1,230 @@
+"""Quantiles, intervals and the measurement window. Pure arithmetic on arrays; all intervals 95 %.
+
+One way each: quantiles interpolate linearly (Hyndman and Fan's type 7, numpy's default, what other
+tools print); a quantile's interval is two order statistics (binomial), with the effective number of
+values where they come in sessions; a mean's is a bootstrap over sessions; a share's is Wilson's.
+They speak of this run: another run of the same scenario differs by more than they say.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from benchsuite.metrics.base import Interval
+from benchsuite.records.table import FloatArray, IntArray
+from benchsuite.streams import rng
+
+QUANTILES: Final = {
+    "p1": 0.01,
+    "p5": 0.05,
+    "p10": 0.10,
+    "p25": 0.25,
+    "p50": 0.50,
+    "p75": 0.75,
+    "p90": 0.90,
+    "p95": 0.95,
+    "p99": 0.99,
+    "p999": 0.999,
+}
+TAIL: Final = 0.025  # what a two-sided 95 % interval leaves out on each side
+Z: Final = 1.959963984540054  # standard normal quantile of 1 - TAIL
+MIN_SESSIONS: Final = 8  # a bootstrap over fewer covers far less than it says
+RESAMPLES: Final = 2000
+MAX_GROUPS: Final = 1000  # sessions are dealt into so many; the interval's width is off by ~2 %
+
+
+class Quantile(NamedTuple):
+    """A sample quantile with its interval; both None where the sample is too small for one."""
+
+    value: float | None
+    interval: Interval | None
+    needed: int | None  # values that it would take, where it was refused
+
+
+def values_needed(p: float) -> int:
+    """Independent values from which the quantile `p` has a two-sided interval: 368 for 0.99.
+
+    The largest value lies above the quantile with probability 1 - p^n, the smallest below it with
+    1 - (1 - p)^n; both must be at least 1 - TAIL.
+    """
+    return math.ceil(math.log(TAIL) / math.log(max(p, 1 - p)))
+
+
+def binomial_ranks(n: int, p: float) -> tuple[int, int] | None:
+    """Ranks (from 1) of the order statistics around the quantile `p` of n independent values.
+
+    The quantile lies below the lower one with probability <= TAIL and above the upper one with
+    <= TAIL, whatever the distribution. None if such a rank would lie outside the sample.
+    """
+    if n < values_needed(p):
+        return None
+    first, mass = _binomial(n, p)
+    below = np.cumsum(mass)  # P(count <= first + i)
+    lower = first + int(np.count_nonzero(below <= TAIL))
+    upper = first + int(np.count_nonzero(below < 1 - TAIL)) + 1
+    # The smallest sample that suffices ends where rounding could push a rank off it.
+    return max(lower, 1), min(upper, n)
+
+
+def _binomial(n: int, p: float) -> tuple[int, FloatArray]:
+    """(first, mass): P(count = first + i), within 12 standard deviations of the mean."""
+    mean, spread = n * p, 12 * math.sqrt(n * p * (1 - p)) + 12
+    first, last = max(0, math.floor(mean - spread)), min(n, math.ceil(mean + spread))
+    counts = np.arange(first, last, dtype=np.float64)
+    # log of P(count + 1) / P(count); summed it is the log mass, up to a constant
+    steps = np.log(n - counts) - np.log(counts + 1) + math.log(p / (1 - p))
+    log_mass = np.concatenate(([0.0], np.cumsum(steps)))
+    mass = np.exp(log_mass - log_mass.max())
+    return first, mass / mass.sum()
+
+
+def quantiles(values: FloatArray, sessions: IntArray) -> dict[str, Quantile]:
+    """All of QUANTILES of finite `values` [n]; value i belongs to session `sessions[i]`, from 0.
+
+    Values of one session resemble each other, so n of them tell less than n independent ones.
+    How much less is measured at each quantile (Kish's design effect of the share of values at or
+    below it); the interval is then that of n / design effect values, read off the whole sample.
+    A quantile is refused when its interval would run off the sample.
+    """
+    if not len(values):
+        return {name: Quantile(None, None, values_needed(p)) for name, p in QUANTILES.items()}
+    ordered = np.sort(values)
+    points = _interpolated(ordered, np.array(list(QUANTILES.values())))
+    effects = _design_effects(values, points, sessions)
+    return {
+        name: _quantile(ordered, float(point), p, float(effect))
+        for (name, p), point, effect in zip(QUANTILES.items(), points, effects, strict=True)
+    }
+
+
+def _interpolated(ordered: FloatArray, p: FloatArray) -> FloatArray:
+    """`np.quantile(ordered, p)`, to the last bit, of values that are sorted already."""
+    rank = p * (len(ordered) - 1)
+    below = np.floor(rank).astype(np.int64)
+    above = np.minimum(below + 1, len(ordered) - 1)
+    part, low, high = rank - below, ordered[below], ordered[above]
+    step = high - low
+    points: FloatArray = np.where(part < 0.5, low + step * part, high - step * (1 - part))
+    return points
+
+
+def _quantile(ordered: FloatArray, point: float, p: float, effect: float) -> Quantile:
+    n = len(ordered)
+    effective = max(1, math.floor(n / effect + 1e-9))
+    ranks = binomial_ranks(effective, p)
+    if ranks is None:
+        return Quantile(None, None, math.ceil(values_needed(p) * effect - 1e-9))
+    lower = max(1, math.floor(ranks[0] * n / effective))
+    upper = min(n, math.ceil(ranks[1] * n / effective))
+    return Quantile(point, (float(ordered[lower - 1]), float(ordered[upper - 1])), None)
+
+
+def _design_effects(values: FloatArray, points: FloatArray, sessions: IntArray) -> FloatArray:
+    """How many times more values are needed than if they were independent, [points]; at least 1.
+
+    (k / (k - 1)) * sum over sessions of (below_s - q * n_s)^2 / (n * q * (1 - q)), where of the n_s
+    values of session s below_s are <= the point, q is their share in all, and k counts sessions.
+    """
+    sizes = np.bincount(sessions)
+    n, k = len(values), int(np.count_nonzero(sizes))
+    if k == n:
+        return np.ones(len(points))
+    if k == 1:
+        return np.full(len(points), float(n))  # one session is one observation
+    cell = np.searchsorted(points, values, side="left")  # value <= points[j] where j >= cell
+    width = len(points) + 1
+    counts = np.bincount(sessions * width + cell, minlength=len(sizes) * width)
+    counts = counts.reshape(len(sizes), width)
+    below = counts.cumsum(axis=1)[:, :-1].astype(np.float64)
+    share = below.sum(axis=0) / n
+    spread = ((below - share * sizes[:, None]) ** 2).sum(axis=0)
+    independent = n * share * (1 - share)
+    effects = np.ones(len(points))
+    has_both = independent > 0
+    effects[has_both] = spread[has_both] * k / (k - 1) / independent[has_both]
+    return np.maximum(effects, 1.0)
+
+
+def wilson(met: int, num: int) -> Interval | None:
+    """Wilson's interval of the share met / num; None if num is 0.
+
+    Wilson, "Probable inference", JASA 1927. It stays within [0, 1] and has a width at 0 and at 1.
+    """
+    if num == 0:
+        return None
+    share, z2 = met / num, Z * Z
+    centre = (share + z2 / (2 * num)) / (1 + z2 / num)
+    half = Z / (1 + z2 / num) * math.sqrt(share * (1 - share) / num + z2 / (4 * num * num))
+    low = 0.0 if met == 0 else max(0.0, centre - half)
+    high = 1.0 if met == num else min(1.0, centre + half)
+    return low, high
+
+
+def mean_intervals(sums: FloatArray, counts: FloatArray) -> list[Interval | None]:
+    """Intervals of several means by one bootstrap over sessions.
+
+    `sums[s, m]` and `counts[s, m]`: sum and number of metric m's values in session s. Sessions are
+    drawn with replacement, the same draws for every metric; a mean is sum of sums / sum of counts.
+    Seeded: the same numbers give the same interval. None below MIN_SESSIONS sessions with values.
+    """
+    num_with_values = (counts > 0).sum(axis=0)
+    if not len(sums) or not counts.any():
+        return [None] * sums.shape[1]
+    sums, counts = _deal(sums), _deal(counts)
+    groups = len(sums)
+    drawn = rng(1, "bootstrap").integers(0, groups, (RESAMPLES, groups))
+    drawn += np.arange(RESAMPLES)[:, None] * groups
+    weights = np.bincount(drawn.ravel(), minlength=RESAMPLES * groups)
+    weights = weights.reshape(RESAMPLES, groups).astype(np.float64)
+    totals = weights @ counts
+    means = np.divide(weights @ sums, totals, out=np.full_like(totals, np.nan), where=totals > 0)
+    return [
+        _percentile_interval(means[:, m]) if num >= MIN_SESSIONS else None
+        for m, num in enumerate(num_with_values)
+    ]
+
+
+def _percentile_interval(means: FloatArray) -> Interval:
+    low, high = np.nanquantile(means, [TAIL, 1 - TAIL])
+    return float(low), float(high)
+
+
+def _deal(rows: FloatArray) -> FloatArray:
+    """Rows added up into at most MAX_GROUPS groups, dealt out in turn like cards."""
+    if len(rows) <= MAX_GROUPS:
+        return rows
+    padded = np.zeros((-(-len(rows) // MAX_GROUPS) * MAX_GROUPS, rows.shape[1]))
+    padded[: len(rows)] = rows
+    dealt: FloatArray = padded.reshape(-1, MAX_GROUPS, rows.shape[1]).sum(axis=0)
+    return dealt
+
+
+def measurement_window(
+    origin_s: FloatArray,
+    finished_s: FloatArray,
+    *,
+    warmup_s: float = 0.0,
+    duration_s: float | None = None,
+) -> Interval:
+    """[start, end) in seconds from run start: the part of a run that is measured.
+
+    A request belongs to it by its origin (due, or sent where nothing was due), however long it
+    takes; its latency is followed to its end. Cut are the warm-up, and the drain: what comes after
+    the last request was issued, when the load is falling. `duration_s` is the end of issuing where
+    that is what ended it, None where the requests ran out; then it is just after the last origin.
+    If everything was issued before anything was answered (fewer requests than slots, or a burst)
+    there is no steady part, and the window reaches to the last answer.
+    """
+    known_s = origin_s[~np.isnan(origin_s)]
+    if not len(known_s):
+        return warmup_s, max(warmup_s, duration_s or 0.0)
+    end_s = duration_s if duration_s is not None else _just_after(float(known_s.max()))
+    answered_s = finished_s[~np.isnan(finished_s)]
+    if len(answered_s) and not (answered_s < end_s).any():
+        end_s = _just_after(float(answered_s.max()))
+    return warmup_s, max(warmup_s, end_s)
+
+
+def _just_after(at_s: float) -> float:
+    return math.nextafter(at_s, math.inf)

@@ -1,0 +1,55 @@
+"""How much comes out per second of the measurement window; how long prompts and answers were."""
+
+import numpy as np
+
+from benchsuite.records.table import BoolArray, FloatArray, RunData
+
+
+def request_rate(data: RunData) -> FloatArray:
+    """Requests whose answer ended well inside the measurement window / length of the window,
+    whenever they were sent. A warm-up of zero leaves the start, when nothing has been answered yet,
+    in the window: the rate is then below the steady one."""
+    ended = data.ok & _inside(data.finished_s, data)
+    return _per_second(float(np.count_nonzero(ended)), data)
+
+
+def output_token_rate(data: RunData) -> FloatArray:
+    """Output tokens that arrived inside the measurement window / length of the window, whenever
+    their request was sent. Tokens of requests that did not end well are not counted: nobody was
+    served by them."""
+    return _per_second(_output_tokens_inside(data), data)
+
+
+def total_token_rate(data: RunData) -> FloatArray:
+    """`output_token_rate` plus prompt tokens per second, cached ones included. A prompt counts as
+    processed at its first output token, so it counts where that token came inside the window."""
+    prefilled = data.ok & _inside(data.first_token_s, data)
+    prompt_tokens = float(data.prompt_tokens[prefilled].sum())
+    return _per_second(_output_tokens_inside(data) + prompt_tokens, data)
+
+
+def prompt_tokens(data: RunData) -> FloatArray:
+    """Prompt tokens of a request: the server's count where it reports one (its chat template
+    included), else that of the scenario's tokenizer."""
+    return data.prompt_tokens.astype(np.float64)
+
+
+def output_tokens(data: RunData) -> FloatArray:
+    """Output tokens of a request, reasoning included: the server's count where it reports one,
+    else that of the scenario's tokenizer."""
+    return data.output_tokens.astype(np.float64)
+
+
+def _output_tokens_inside(data: RunData) -> float:
+    counted = data.ok[data.request_of_chunk] & _inside(data.chunk_s, data)
+    return float(data.chunk_tokens[counted].sum())
+
+
+def _inside(at_s: FloatArray, data: RunData) -> BoolArray:
+    start_s, end_s = data.window_s
+    return (at_s >= start_s) & (at_s < end_s)
+
+
+def _per_second(amount: float, data: RunData) -> FloatArray:
+    start_s, end_s = data.window_s
+    return np.array([amount / (end_s - start_s) if end_s > start_s else np.nan])

@@ -1,0 +1,114 @@
+"""summary.csv and requests.csv: tables for people and spreadsheets, RFC 4180.
+
+Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from benchsuite.metrics import METRICS
+from benchsuite.metrics.base import Summary
+from benchsuite.records.table import RunData
+from benchsuite.results.result import RunResult
+
+Cell = str | int | float | bool | None
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_COLUMNS: Final = (
+    "request_id",
+    "session_id",
+    "turn",
+    "slo_class",
+    "status",
+    "in_window",
+    "error_class",
+    "error",
+    "finish_reason",
+    "due_s",
+    "sent_s",
+    "first_token_s",
+    "first_output_s",
+    "last_token_s",
+    "finished_s",
+    "prompt_tokens_asked",
+    "output_tokens_asked",
+    "cached_tokens",
+    "reasoning_tokens",
+    "tokens_from",
+    "stamp_source",
+    "correct",
+)
+_UNKNOWN_BELOW_0: Final = frozenset({"cached_tokens", "reasoning_tokens", "correct"})
+
+
+def summary_csv(result: RunResult) -> str:
+    """One row per metric: the fields of Summary, intervals in two columns each."""
+    fields = [name for name in Summary.__struct_fields__ if name != "refused"]
+    head = [column for name in fields for column in _summary_columns(name)]
+    rows = [
+        [cell for name in fields for cell in _summary_cells(name, getattr(summary, name))]
+        for summary in result.summaries.values()
+    ]
+    return _csv(head, rows)
+
+
+def requests_csv(data: RunData) -> str:
+    """One row per request: what happened, and every per-request metric."""
+    metrics = [metric for metric in METRICS if metric.shape == "request"]
+    columns = [_column(data, name) for name in _COLUMNS]
+    columns += [_cells(metric.values(data)) for metric in metrics]
+    head = [*_COLUMNS, *(_with_unit(metric.name, metric.unit) for metric in metrics)]
+    return _csv(head, zip(*columns, strict=True))
+
+
+def write(result: RunResult, data: RunData, folder: Path) -> None:
+    """Write both into a run folder."""
+    for name, text in (("summary.csv", summary_csv(result)), ("requests.csv", requests_csv(data))):
+        (folder / name).write_bytes(text.encode("utf-8", errors="replace"))
+
+
+def _summary_columns(name: str) -> list[str]:
+    return [f"{name}_low", f"{name}_high"] if name.endswith("_ci") else [name]
+
+
+def _summary_cells(name: str, value: Cell | tuple[float, float]) -> list[Cell]:
+    if not name.endswith("_ci"):
+        assert not isinstance(value, tuple), name
+        return [value]
+    return list(value) if isinstance(value, tuple) else [None, None]
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name}_s" if unit == "s" else name
+
+
+def _column(data: RunData, name: str) -> list[Cell]:
+    found = getattr(data, name)
+    if isinstance(found, tuple):
+        return list(found)
+    if name in _UNKNOWN_BELOW_0:
+        return [None if value < 0 else value for value in found.tolist()]
+    return _cells(found)
+
+
+def _cells(values: NDArray[Any]) -> list[Cell]:
+    """NaN becomes an empty cell."""
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _csv(head: Sequence[str], rows: Iterable[Iterable[Cell]]) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(head)
+    writer.writerows([_safe(cell) for cell in row] for row in rows)
+    return file.getvalue()
+
+
+def _safe(cell: Cell) -> Cell:
+    if isinstance(cell, str) and cell.startswith(_FORMULA):
+        return f"'{cell}"
+    return cell
