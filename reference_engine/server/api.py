@@ -1,0 +1,308 @@
+"""The OpenAI API without a transport: method, path and body in, a reply out.
+
+`app.py` puts it on sockets; on virtual time it is called directly.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+import msgspec
+
+from reference_engine.config import EngineConfig
+from reference_engine.engine import Engine, PromptTooLongError
+from reference_engine.sequence import SamplingParams, Sequence
+from reference_engine.server.answer import Answer, TokenSource
+from reference_engine.server.chat_template import ChatMessage, ChatTemplateError
+from reference_engine.server.formats import (
+    CHAT,
+    COMPLETION,
+    EventWriter,
+    Format,
+    Head,
+    count_usage,
+    error_event,
+)
+from reference_engine.server.protocol import (
+    ApiError,
+    ChatRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    GenerationRequest,
+    Model,
+    ModelList,
+    Prompt,
+    StreamOptions,
+    TokenizeRequest,
+    Tokens,
+    Usage,
+    chat_messages,
+    read_body,
+)
+from reference_engine.server.tokenizer import Tokenizer, open_tokenizer
+from reference_engine.specs import ConfigError, EngineError
+
+JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_TOO_LONG: Final = "context_length_exceeded"  # OpenAI's code
+_DEFAULT_COMPLETION_TOKENS: Final = 16  # as OpenAI's /v1/completions
+_LONG_TEXT: Final = 4096  # characters; about a millisecond of tokenizing
+
+
+class EventStream:
+    """Server-sent events of one answer. `aclose` cancels its sequence, begun or not."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None], cancel: Callable[[], None]) -> None:
+        self._events, self._cancel = events, cancel
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._events
+
+    async def aclose(self) -> None:
+        await self._events.aclose()
+        self._cancel()  # closing a generator that never began runs none of its code
+
+
+class Reply(NamedTuple):
+    """A whole body, or complete server-sent events as they come (at least one an item)."""
+
+    status: int
+    content_type: str
+    body: bytes | EventStream
+    headers: Mapping[str, str] = {}
+
+
+Handler = Callable[[bytes], Awaitable[Reply]]
+
+
+class Api:
+    """Everything the server answers.
+
+    `unix_epoch_s` is Unix time minus loop time (0 on virtual time: the same bytes in each run).
+    Long texts are tokenized on `threads`, if given, so that other streams need not wait.
+    """
+
+    def __init__(
+        self,
+        engine: TokenSource,
+        tokenizer: Tokenizer,
+        model: str,
+        *,
+        unix_epoch_s: float = 0.0,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> None:
+        self._engine, self._tokenizer, self.model = engine, tokenizer, model
+        self._unix_epoch_s, self._threads = unix_epoch_s, threads
+        self._routes: dict[str, tuple[str, Handler]] = {
+            "/v1/chat/completions": ("POST", self._chat),
+            "/v1/completions": ("POST", self._completions),
+            "/v1/models": ("GET", self._models),
+            f"/v1/models/{model}": ("GET", self._model),
+            "/health": ("GET", self._health),
+            "/metrics": ("GET", self._metrics),
+            "/tokenize": ("POST", self._tokenize),
+            "/detokenize": ("POST", self._detokenize),
+        }
+
+    async def handle(self, method: str, path: str, body: bytes) -> Reply:
+        """Answer one request. HEAD is answered as GET; the transport leaves the body out."""
+        try:
+            return await self._handler(method, path)(body)
+        except ApiError as error:
+            headers = {"Allow": self._routes[path][0]} if error.status == 405 else {}
+            return Reply(error.status, JSON, error.body(), headers)
+
+    def _handler(self, method: str, path: str) -> Handler:
+        if path not in self._routes:
+            raise ApiError(404, f"unknown URL: {method} {path}", code="unknown_url")
+        allowed, handler = self._routes[path]
+        if method != allowed and (method, allowed) != ("HEAD", "GET"):
+            problem = f"{path} takes {allowed}, not {method}"
+            raise ApiError(405, problem, code="method_not_allowed")
+        return handler
+
+    # --- generation ---
+
+    async def _chat(self, body: bytes) -> Reply:
+        request = read_body(body, ChatRequest)
+        self._check(request)
+        messages = chat_messages(request.messages)
+        size = sum(len(message.content) for message in messages)
+        prompt_ids = await self._encode(lambda: self._encode_chat(messages), size)
+        limit = request.max_completion_tokens or request.max_tokens
+        room = self._engine.capacity.max_model_len - len(prompt_ids)
+        params = self._sampling(request, limit or max(room, 1))
+        return await self._generate(request, prompt_ids, params, CHAT, "messages")
+
+    async def _completions(self, body: bytes) -> Reply:
+        request = read_body(body, CompletionRequest)
+        self._check(request)
+        prompt = request.one_prompt()
+        if isinstance(prompt, str):
+            text = prompt
+            prompt_ids = await self._encode(lambda: self._tokenizer.encode(text), len(text))
+        else:
+            prompt_ids = prompt
+        params = self._sampling(request, request.max_tokens or _DEFAULT_COMPLETION_TOKENS)
+        return await self._generate(request, prompt_ids, params, COMPLETION, "prompt")
+
+    def _check(self, request: GenerationRequest) -> None:
+        if request.model not in (None, self.model):
+            problem = f"the model {request.model!r} does not exist; this server has {self.model!r}"
+            raise ApiError(404, problem, param="model", code="model_not_found")
+        request.check()
+
+    def _sampling(self, request: GenerationRequest, max_tokens: int) -> SamplingParams:
+        min_tokens = request.min_tokens or 0
+        if min_tokens > max_tokens:
+            problem = f"min_tokens ({min_tokens}) is more than max_tokens ({max_tokens})"
+            raise ApiError(400, problem, param="min_tokens")
+        return SamplingParams(
+            max_tokens=max_tokens,
+            min_tokens=min_tokens,
+            ignore_eos=bool(request.ignore_eos),
+            temperature=1.0 if request.temperature is None else request.temperature,
+            top_p=1.0 if request.top_p is None else request.top_p,
+            seed=request.seed,
+            stop_token_ids=self._tokenizer.eos_ids,
+        )
+
+    async def _generate(
+        self,
+        request: GenerationRequest,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        spelling: Format,
+        param: str,
+    ) -> Reply:
+        stops = request.stops()
+        sequence = self._submit(prompt_ids, params, param)
+        answer = Answer(self._engine, sequence, self._tokenizer, stops)
+        created = int(self._unix_epoch_s + asyncio.get_running_loop().time())
+        head = Head(f"{spelling.id_prefix}{sequence.id}", created, self.model)
+        if request.stream:
+            options = request.stream_options or StreamOptions()
+            writer = EventWriter(spelling, head, len(prompt_ids), options)
+            events = _events(answer, sequence, writer)
+            return Reply(200, EVENT_STREAM, EventStream(events, answer.cancel))
+        text = "".join([piece async for piece in answer.pieces()])
+        _raise_failure(answer, sequence)
+        reason, usage = str(answer.finish_reason), _usage(answer, sequence)
+        return _json(spelling.whole(head, text, reason, usage))
+
+    def _submit(self, prompt_ids: list[int], params: SamplingParams, param: str) -> Sequence:
+        """Queue the sequence. Raises ApiError for a prompt or length that cannot be served."""
+        length, most = len(prompt_ids), self._engine.capacity.max_model_len
+        if length + params.max_tokens > most:
+            problem = (
+                f"this model's maximum context length is {most} tokens, but {length} prompt tokens"
+                f" and {params.max_tokens} output tokens were asked for"
+            )
+            raise ApiError(400, problem, param=param, code=_TOO_LONG)
+        try:
+            return self._engine.submit(prompt_ids, params)
+        except PromptTooLongError as error:
+            raise ApiError(400, str(error), param=param, code=_TOO_LONG) from error
+        except EngineError as error:
+            if not self._engine.is_healthy:
+                raise ApiError(503, str(error), code="engine_closed") from error
+            raise ApiError(400, str(error), param=param) from error
+
+    # --- texts and tokens ---
+
+    async def _encode(self, encode: Callable[[], list[int]], size: int) -> list[int]:
+        """Run `encode` for a text of `size` characters, on a thread if it takes long."""
+        if self._threads is None or size < _LONG_TEXT:
+            return encode()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, encode)
+
+    def _encode_chat(self, messages: list[ChatMessage]) -> list[int]:
+        try:
+            return self._tokenizer.encode_chat(messages)
+        except ChatTemplateError as error:
+            raise ApiError(400, str(error), param="messages") from error
+
+    async def _tokenize(self, body: bytes) -> Reply:
+        request = read_body(body, TokenizeRequest)
+        if request.messages is not None:
+            ids = self._encode_chat(chat_messages(request.messages))
+        elif request.prompt is not None:
+            ids = self._tokenizer.encode(request.prompt)
+        else:
+            raise ApiError(400, "give prompt (a text) or messages", param="prompt")
+        return _json(Tokens(len(ids), self._engine.capacity.max_model_len, ids))
+
+    async def _detokenize(self, body: bytes) -> Reply:
+        return _json(Prompt(self._tokenizer.decode(read_body(body, DetokenizeRequest).tokens)))
+
+    # --- about the server ---
+
+    async def _models(self, body: bytes) -> Reply:
+        return _json(ModelList([self._model_card()]))
+
+    async def _model(self, body: bytes) -> Reply:
+        return _json(self._model_card())
+
+    def _model_card(self) -> Model:
+        return Model(self.model, int(self._unix_epoch_s), self._engine.capacity.max_model_len)
+
+    async def _health(self, body: bytes) -> Reply:
+        if not self._engine.is_healthy:
+            raise ApiError(503, "the engine has stopped", code="engine_closed")
+        return Reply(200, JSON, b'{"status":"ok"}')
+
+    async def _metrics(self, body: bytes) -> Reply:
+        return Reply(200, PROMETHEUS, self._engine.metrics().encode())
+
+
+@asynccontextmanager
+async def open_api(
+    config: EngineConfig, *, unix_epoch_s: float = 0.0, threads: ThreadPoolExecutor | None = None
+) -> AsyncIterator[Api]:
+    """The API over a new engine, which runs until the block is left. Raises ConfigError."""
+    tokenizer = open_tokenizer(config)
+    known = config.source.shape().vocab_size
+    if tokenizer.vocab_size > known:
+        raise ConfigError(
+            f"the tokenizer has {tokenizer.vocab_size} ids, the model {config.model!r} {known}"
+        )
+    async with Engine.open(config) as engine:
+        name = config.served_name
+        yield Api(engine, tokenizer, name, unix_epoch_s=unix_epoch_s, threads=threads)
+
+
+def _json(answer: msgspec.Struct) -> Reply:
+    return Reply(200, JSON, msgspec.json.encode(answer))
+
+
+async def _events(
+    answer: Answer, sequence: Sequence, writer: EventWriter
+) -> AsyncGenerator[bytes, None]:
+    """The stream. Its opening goes out with the first text, not before: whoever takes the first
+    chunk for the first token measures the right thing."""
+    opening = writer.opening()
+    async for text in answer.pieces():
+        yield opening + writer.text(text, answer.output_tokens)
+        opening = b""
+    try:
+        _raise_failure(answer, sequence)
+    except ApiError as error:
+        yield error_event(error.body())
+    else:
+        yield opening + writer.closing(str(answer.finish_reason), _usage(answer, sequence))
+
+
+def _raise_failure(answer: Answer, sequence: Sequence) -> None:
+    """Raise ApiError if the engine gave up on the sequence."""
+    if answer.finish_reason in ("error", "cancelled"):
+        problem = f"the engine could not finish this answer: {sequence.error or 'it was cancelled'}"
+        raise ApiError(500, problem, code="engine_error")
+
+
+def _usage(answer: Answer, sequence: Sequence) -> Usage:
+    prompt_tokens, cached_tokens = len(sequence.prompt_ids), sequence.num_cached_tokens
+    return count_usage(prompt_tokens, answer.output_tokens, cached_tokens)

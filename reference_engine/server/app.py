@@ -1,0 +1,111 @@
+"""The API on sockets: aiohttp reads requests and writes each event as soon as it is there.
+
+A client that goes away cancels its sequence; one that reads slowly holds up nobody else.
+"""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from reference_engine.server.api import Api, EventStream
+from reference_engine.server.protocol import ApiError
+from reference_engine.specs import EngineError
+
+_MAX_BODY_BYTES: Final = 64 * 2**20
+_BACKLOG: Final = 4096  # connections that may wait to be accepted: a burst must not be refused
+
+
+class AddressError(EngineError):
+    """The address cannot be listened on."""
+
+    def __init__(self, listener: str, error: OSError) -> None:
+        super().__init__(f"cannot listen on {listener}: {error.strerror or error}")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet; port 0 takes a free one. Raises AddressError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise AddressError(f"{host}:{port}", error) from error
+    return listener
+
+
+@asynccontextmanager
+async def serve(
+    api: Api,
+    listener: socket.socket,
+    *,
+    grace_s: float = 2.0,
+    max_body_bytes: int = _MAX_BODY_BYTES,
+) -> AsyncIterator[None]:
+    """Answer on a bound socket. On leaving, no new requests are taken and open ones have
+    `grace_s` seconds to end before they are cut. Raises AddressError if another process listens
+    there since."""
+    app = web.Application(client_max_size=max_body_bytes)
+    app.router.add_route("*", "/{path:.*}", _handler(api))
+    # aiohttp sets TCP_NODELAY on each connection; an access log would cost more than a token.
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=grace_s
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        except OSError as error:
+            raise AddressError(url(listener), error) from error
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def url(listener: socket.socket) -> str:
+    """Where clients find a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _handler(api: Api) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            problem = f"the request body is larger than {request.client_max_size} bytes"
+            return web.Response(
+                status=413, body=ApiError(413, problem).body(), content_type="application/json"
+            )
+        reply = await api.handle(request.method, request.path, body)
+        headers = {"Content-Type": reply.content_type, **reply.headers}
+        if isinstance(reply.body, bytes):
+            return web.Response(status=reply.status, body=reply.body, headers=headers)
+        headers["Cache-Control"] = "no-cache"
+        return await _stream(request, web.StreamResponse(headers=headers), reply.body)
+
+    return handle
+
+
+async def _stream(
+    request: web.Request, response: web.StreamResponse, events: EventStream
+) -> web.StreamResponse:
+    try:
+        await response.prepare(request)
+        async for event in events:
+            await response.write(event)
+        await response.write_eof()
+    except ConnectionResetError:
+        pass  # the client has gone: there is nobody left to tell
+    finally:
+        await events.aclose()
+    return response

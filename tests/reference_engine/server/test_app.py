@@ -1,0 +1,246 @@
+"""The API on real sockets, driven by the official client and by raw HTTP."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import openai
+import pytest
+
+from reference_engine.config import EngineConfig
+from reference_engine.executors import Roofline
+from reference_engine.server.api import Api, open_api
+from reference_engine.server.app import AddressError, bind, serve, url
+from reference_engine.server.tokenizer import ByteTokenizer
+from tests.reference_engine.server.scripted_engine import ScriptedEngine
+
+MODEL = "tiny-byte"
+CONFIG = EngineConfig(model="tiny", model_name=MODEL, executor=Roofline(overhead_s=0.0))
+HELLO: Any = [{"role": "user", "content": "hello"}]
+
+
+@asynccontextmanager
+async def listening(api: Api) -> AsyncIterator[str]:
+    listener = bind("127.0.0.1", 0)
+    async with serve(api, listener, grace_s=0.1):
+        yield url(listener)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[openai.AsyncOpenAI]:
+    """The unmodified client before the engine itself, with simulated steps of no length."""
+    async with (
+        open_api(CONFIG) as api,
+        listening(api) as base_url,
+        openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def scripted(engine: ScriptedEngine) -> AsyncIterator[aiohttp.ClientSession]:
+    async with (
+        listening(Api(engine, ByteTokenizer(), "scripted")) as base_url,
+        aiohttp.ClientSession(base_url) as session,
+    ):
+        yield session
+
+
+async def test_openai_client_streams_chat(client: openai.AsyncOpenAI) -> None:
+    """Text, finish reason and exact counts, through the client's own types."""
+    stream = await client.chat.completions.create(
+        model=MODEL,
+        messages=HELLO,
+        max_completion_tokens=20,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body={"ignore_eos": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert chunks[-2].choices[0].finish_reason == "length"
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert (usage.completion_tokens, chunks[-1].choices) == (20, [])
+
+
+async def test_openai_client_gets_the_same_whole(client: openai.AsyncOpenAI) -> None:
+    """With a seed the streamed text is the whole answer's text, and a second prompt finds its
+    prefix in the cache."""
+    asked: dict[str, Any] = {"model": MODEL, "prompt": "ab" * 40, "max_tokens": 30, "seed": 3}
+    whole = await client.completions.create(**asked)
+    stream = await client.completions.create(**asked, stream=True)
+    assert "".join([c.choices[0].text async for c in stream]) == whole.choices[0].text
+    again = await client.completions.create(**asked)
+    assert again.usage is not None
+    assert again.usage.prompt_tokens_details is not None
+    assert again.usage.prompt_tokens_details.cached_tokens == 64
+
+
+async def test_openai_clients_stream_helper(client: openai.AsyncOpenAI) -> None:
+    """`.stream()` refuses streams without role or reason, and truncated ones."""
+    async with client.chat.completions.stream(
+        model=MODEL, messages=HELLO, max_tokens=400, stop=["?"]
+    ) as stream:
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.role == "assistant"
+    assert final.choices[0].finish_reason == "stop"
+
+
+async def test_openai_client_sees_errors_as_its_own(client: openai.AsyncOpenAI) -> None:
+    """Each refusal raises the client's matching exception, with message, param and code."""
+    with pytest.raises(openai.NotFoundError) as not_found:
+        await client.chat.completions.create(model="other", messages=HELLO)
+    assert not_found.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as too_long:
+        await client.completions.create(model=MODEL, prompt="x" * 5000, stream=True)
+    assert (too_long.value.code, too_long.value.param) == ("context_length_exceeded", "prompt")
+    with pytest.raises(openai.BadRequestError, match="n is 2"):
+        await client.chat.completions.create(model=MODEL, messages=HELLO, n=2)
+    for prompt in ([9000], [-1]):
+        with pytest.raises(openai.BadRequestError, match="token ids must lie between 0 and 8191"):
+            await client.completions.create(model=MODEL, prompt=prompt)
+    with pytest.raises(openai.BadRequestError, match="empty"):
+        await client.completions.create(model=MODEL, prompt="")
+    assert [model.id async for model in client.models.list()] == [MODEL]
+
+
+async def test_openai_client_sees_a_failure_in_the_stream() -> None:
+    """The error event raises in the midst of the stream."""
+    engine = ScriptedEngine(list(b"abc"), fails_after=2)
+    async with (
+        listening(Api(engine, ByteTokenizer(), "scripted")) as base_url,
+        openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        stream = await client.completions.create(model="scripted", prompt="x", stream=True)
+        with pytest.raises(openai.APIError, match="the scripted failure"):
+            _ = [chunk async for chunk in stream]
+
+
+async def test_many_streams_at_once_get_their_own_text(client: openai.AsyncOpenAI) -> None:
+    """Streams never mix: each text is what its seed gives alone."""
+
+    async def text(seed: int) -> str:
+        stream = await client.completions.create(
+            model=MODEL, prompt="x", max_tokens=20, seed=seed, stream=True
+        )
+        return "".join([chunk.choices[0].text async for chunk in stream])
+
+    together = await asyncio.gather(*map(text, range(12)))
+    assert together == [await text(seed) for seed in range(12)]
+
+
+async def test_metrics_count_what_was_served(client: openai.AsyncOpenAI) -> None:
+    """/metrics speaks Prometheus under vLLM's names; HEAD has the head alone."""
+    await client.completions.create(model=MODEL, prompt="abc", max_tokens=5)
+    root = str(client.base_url).removesuffix("/v1/")
+    async with aiohttp.ClientSession() as session:
+        text = await (await session.get(f"{root}/metrics")).text()
+        assert f'vllm:generation_tokens_total{{model_name="{MODEL}"}} 5.0' in text
+        head = await session.head(f"{root}/metrics")
+        assert (head.status, await head.read()) == (200, b"")
+
+
+async def test_a_client_that_goes_away_cancels_its_sequence() -> None:
+    """Also while no token comes, when nothing would be written."""
+    engine = ScriptedEngine(list(b"abc"), is_stuck=True)
+    async with scripted(engine) as session:
+        body = {"prompt": "x", "stream": True, "max_tokens": 100}
+        response = await session.post("/v1/completions", json=body)
+        await response.content.readuntil(b"\n\n")
+        await engine.is_waiting.wait()
+        response.close()
+        await asyncio.wait_for(engine.is_cancelled.wait(), 10)
+    assert engine.sequences[0].finish_reason == "cancelled"
+
+
+async def test_stopping_the_server_cuts_open_streams() -> None:
+    """After the grace a stream that would go on forever is ended and its sequence freed."""
+    engine = ScriptedEngine(list(b"abc"), is_stuck=True)
+    async with aiohttp.ClientSession() as session:
+        async with listening(Api(engine, ByteTokenizer(), "scripted")) as base_url:
+            body = {"prompt": "x", "stream": True, "max_tokens": 100}
+            response = await session.post(f"{base_url}/v1/completions", json=body)
+            await engine.is_waiting.wait()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert engine.sequences[0].finish_reason == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/v1/completions", 405), ("DELETE", "/health", 405)],
+)
+async def test_unknown_routes_are_openai_errors(method: str, path: str, status: int) -> None:
+    """JSON as everywhere, and Allow with a 405."""
+    async with scripted(ScriptedEngine([1])) as session:
+        response = await session.request(method, path)
+        assert response.status == status
+        assert (await response.json())["error"]["type"] == "invalid_request_error"
+        assert ("Allow" in response.headers) == (status == 405)
+
+
+async def test_a_body_that_is_too_large_is_refused() -> None:
+    """413 in words, not a dead connection."""
+    listener = bind("127.0.0.1", 0)
+    api = Api(ScriptedEngine([1]), ByteTokenizer(), "scripted")
+    async with serve(api, listener, max_body_bytes=100), aiohttp.ClientSession() as session:
+        response = await session.post(f"{url(listener)}/v1/completions", data=b" " * 101)
+        assert response.status == 413
+        assert (await response.json())["error"]["message"].endswith("larger than 100 bytes")
+
+
+async def test_rubbish_does_not_harm_the_server() -> None:
+    """What is not HTTP is turned away; the next request is answered."""
+    async with scripted(ScriptedEngine([1])) as session:
+        address = session._base_url
+        assert address is not None
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"\x16\x03\x01 what is this\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.0 400")
+        writer.close()
+        assert (await session.get("/health")).status == 200
+
+
+async def test_a_stream_on_the_wire() -> None:
+    """Chunked, uncached, flushed at once; each event is one HTTP chunk that can be read alone."""
+    engine = ScriptedEngine(list(b"ab"), is_stuck=True)
+    async with scripted(engine) as session:
+        body = {"prompt": "x", "stream": True, "max_tokens": 3}
+        response = await session.post("/v1/completions", json=body)
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        assert response.headers["Cache-Control"] == "no-cache"
+        for char in "ab":
+            event = await response.content.readuntil(b"\n\n")
+            assert json.loads(event.removeprefix(b"data: "))["choices"][0]["text"] == char
+        response.close()
+
+
+def test_a_taken_address_is_an_error() -> None:
+    """Told before anything is loaded."""
+    with bind("127.0.0.1", 0) as first:
+        first.listen()
+        with pytest.raises(AddressError, match="Address already in use"):
+            bind("127.0.0.1", first.getsockname()[1])
+
+
+async def test_an_address_taken_meanwhile_is_an_error() -> None:
+    """Two may bind before either listens; the later to listen is told."""
+    with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as second:
+        first.listen()
+        with pytest.raises(AddressError, match="Address already in use"):
+            async with serve(Api(ScriptedEngine([1]), ByteTokenizer(), "scripted"), second):
+                pass
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_the_url_of_an_ipv6_address_has_brackets() -> None:
+    """As RFC 3986 wants it."""
+    with bind("::1", 0) as listener:
+        assert url(listener) == f"http://[::1]:{listener.getsockname()[1]}"

@@ -1,0 +1,70 @@
+"""`python -m reference_engine` as its own process: ready line, ways to stop, exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+FAST = ["--preset", "tiny", "--executor", "roofline"]
+
+
+@contextmanager
+def started(*flags: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "reference_engine", *flags]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_it_says_where_it_listens_and_stops_on_sigterm(tmp_path: Path) -> None:
+    """One JSON line once it answers; flags go before the file; SIGTERM is a clean end."""
+    path = tmp_path / "engine.json"
+    path.write_text(json.dumps({"model": "15m", "executor": {"type": "roofline"}}))
+    with started("--config", str(path), "--model-name", "mine", "--policy", "colocated") as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["model"] == "mine"
+        with urllib.request.urlopen(f"{ready['url']}/v1/models", timeout=10) as response:
+            assert json.load(response)["data"][0]["id"] == "mine"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_it_ends_with_its_parent() -> None:
+    """End of standard input is the parent's death: nothing is left behind."""
+    with started(*FAST, "--exit-with-parent") as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "says"),
+    [
+        (["--config", "/nowhere/engine.json"], 2, "/nowhere/engine.json: No such file"),
+        (["--tokenizer", "/nowhere/tokenizer.json"], 2, "/nowhere/tokenizer.json: No such file"),
+        (["--policy", "wishful"], 2, "'wishful'"),
+        (["--host", "203.0.113.1"], 3, "cannot listen on 203.0.113.1:0"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(flags: list[str], code: int, says: str) -> None:
+    """A user's mistake is one sentence and an exit code, never a traceback."""
+    with started(*FAST, *flags) as process:
+        output, words = process.communicate(timeout=20)
+    assert (process.returncode, output) == (code, "")
+    assert says in words
+    assert len(words.splitlines()) == 1
