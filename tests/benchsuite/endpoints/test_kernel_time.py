@@ -1,0 +1,67 @@
+"""Kernel stamps on the monotonic clock."""
+
+import socket
+import sys
+import time
+from unittest.mock import patch
+
+import pytest
+
+from benchsuite.endpoints import kernel_time
+from benchsuite.endpoints.kernel_time import KernelClock
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SO_TIMESTAMPING is Linux's")
+def test_a_stamp_is_the_arrival_and_not_the_read() -> None:
+    """Bytes that waited 50 ms to be read are stamped when they came."""
+    clock = KernelClock()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as sender:
+            receiver, _ = server.accept()
+            with receiver:
+                assert kernel_time.enable(receiver)
+                before_s = time.monotonic()
+                sender.sendall(b"x")
+                after_s = time.monotonic()
+                time.sleep(0.05)
+                _, control, _, _ = receiver.recvmsg(10, kernel_time.CONTROL_BYTES)
+                read_s = time.monotonic()
+    (came_s,) = clock.monotonic_s([kernel_time.realtime_ns(control)], [read_s])
+    assert before_s - 1e-3 < came_s < after_s + 0.02
+    assert read_s - came_s > 0.02
+
+
+def _sampled(pairs: list[tuple[int, int]]) -> KernelClock:
+    """A clock that took (realtime, monotonic) samples, in ns."""
+    walls = iter([wall for wall, _ in pairs for _ in range(5)])
+    ticks = iter([tick for _, tick in pairs for _ in range(10)])
+    with (
+        patch.object(kernel_time.time, "time_ns", lambda: next(walls)),
+        patch.object(kernel_time.time, "monotonic_ns", lambda: next(ticks)),
+    ):
+        clock = KernelClock()
+        for _ in pairs[1:]:
+            clock.sample()
+    return clock
+
+
+def test_drift_between_samples_is_followed() -> None:
+    """Half way between two samples that drifted apart, half of the drift is taken off."""
+    clock = _sampled([(10_000_000_000, 1_000_000_000), (11_000_000_000, 2_000_100_000)])
+    assert clock.num_steps == 0
+    (at_s,) = clock.monotonic_s([10_500_000_000], [0.0])
+    assert at_s == pytest.approx(1.5 + 50e-6, abs=1e-9)
+
+
+def test_a_step_of_the_wall_clock_is_seen_and_its_stamps_refused() -> None:
+    """Around a jump of the wall clock the program's own stamp is used."""
+    clock = _sampled(
+        [(10_000_000_000, 1_000_000_000), (16_000_000_000, 2_000_000_000)]  # + 5 s in 1 s
+    )
+    assert clock.num_steps == 1
+    assert clock.monotonic_s([12_000_000_000], [1.25]) == [1.25]
+
+
+def test_a_read_without_a_stamp_keeps_the_programs() -> None:
+    """0 means that the kernel gave none."""
+    assert KernelClock().monotonic_s([0], [3.5]) == [3.5]

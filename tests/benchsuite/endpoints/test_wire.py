@@ -1,0 +1,215 @@
+"""The wire against a server that plays written bytes: every fault is its own error class, what was
+read is kept, and connections are used again only when they can be.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from benchsuite.endpoints import aiohttp_transport, wire
+from benchsuite.endpoints.base import Connection, Exchange, Response
+from benchsuite.endpoints.openai_dialect import decode_stream, has_token
+from benchsuite.endpoints.wire import Timeouts
+from benchsuite.endpoints.wire_loop import WireLoop
+from benchsuite.errors import EndpointError
+from tests.scripted_server import (
+    FAULTS,
+    OK_STREAM,
+    STREAM_HEAD,
+    Script,
+    ScriptedServer,
+    Step,
+    answer,
+    refused_url,
+    scripted_server,
+)
+
+T = TypeVar("T")
+PATIENT = Timeouts(connect_s=5.0, first_token_s=20.0, between_tokens_s=20.0, total_s=20.0)
+IMPATIENT = {
+    "timeout_first_token": PATIENT._replace(first_token_s=0.2),
+    "timeout_between_tokens": PATIENT._replace(between_tokens_s=0.3),
+    "timeout_total": PATIENT._replace(total_s=0.4),
+}
+
+
+def on_wire_loop(work: Callable[[], Awaitable[T]]) -> T:
+    async def main() -> T:
+        return await work()
+
+    with asyncio.Runner(loop_factory=WireLoop) as runner:
+        return runner.run(main())
+
+
+def exchanges(
+    *scripts: Script,
+    num: int = 1,
+    timeouts: Timeouts = PATIENT,
+    transport: Callable[..., object] = wire.connect,
+) -> tuple[list[Exchange], ScriptedServer]:
+    """`num` requests one after the other."""
+
+    async def work() -> tuple[list[Exchange], ScriptedServer]:
+        async with scripted_server(*scripts) as server:
+            url = server.url + "/v1/chat/completions"
+            async with transport(url, {"x-api-key": "k"}, timeouts, None, has_token) as connection:
+                return [await connection.send(i, b"{}") for i in range(num)], server
+
+    return on_wire_loop(work)
+
+
+def meaning(exchange: Exchange) -> Response:
+    return decode_stream(exchange, lambda text: len(text.split()))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_is_its_own_error_class(name: str) -> None:
+    """The record says what went wrong, and keeps the tokens that came before."""
+    fault = FAULTS[name]
+    timeouts = IMPATIENT.get(fault.error_class, PATIENT)
+    (exchange,), _ = exchanges(fault.script, timeouts=timeouts)
+    response = meaning(exchange)
+    assert response.error_class == fault.error_class
+    assert response.text.startswith(fault.text)
+    assert exchange.sent_s is not None
+    assert exchange.finished_s is not None
+    assert exchange.finished_s >= exchange.sent_s
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_does_not_reach_the_next_request(name: str) -> None:
+    """After any fault the next request is answered as if nothing had been."""
+    fault = FAULTS[name]
+    timeouts = IMPATIENT.get(fault.error_class, PATIENT)
+    (_, after), _ = exchanges(fault.script, OK_STREAM, num=2, timeouts=timeouts)
+    assert meaning(after).text == "one two three"
+    assert meaning(after).error_class is None
+
+
+@pytest.mark.parametrize("transport", [wire.connect, aiohttp_transport.connect])
+def test_a_healthy_stream(transport: Callable[..., object]) -> None:
+    """Text, order and stamps of a stream are right over either transport."""
+    (exchange,), server = exchanges(OK_STREAM, transport=transport)
+    response = meaning(exchange)
+    assert response.text == "one two three"
+    assert response.error_class is None
+    assert exchange.sent_s is not None
+    assert exchange.finished_s == exchange.read_s[-1]
+    assert exchange.sent_s <= exchange.read_s[0]
+    assert exchange.read_s == sorted(exchange.read_s)
+    assert server.requests[0].headers["x-api-key"] == "k"
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+    assert server.requests[0].body == b"{}"
+
+
+def test_connections_are_kept_alive() -> None:
+    """Requests that follow each other share one connection; only the first pays for it."""
+    found, server = exchanges(OK_STREAM, num=3)
+    assert server.num_connections == 1
+    assert found[0].connect_s > 0
+    assert [exchange.connect_s for exchange in found[1:]] == [0, 0]
+
+
+def test_a_connection_that_the_server_closed_while_idle_is_not_used() -> None:
+    """A keep-alive connection that died between requests costs no request."""
+    closing = Script(OK_STREAM.steps, "close")
+    found, server = exchanges(closing, num=3)
+    assert [meaning(exchange).text for exchange in found] == ["one two three"] * 3
+    assert server.num_connections == 3
+
+
+def test_connection_close_is_obeyed() -> None:
+    """A response that says `connection: close` ends its connection."""
+    body = b'{"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}'
+    script = Script((Step(answer("200 OK", body, "connection: close")),), "close")
+    found, server = exchanges(script, num=2)
+    assert [meaning(exchange).text for exchange in found] == ["hi", "hi"]
+    assert server.num_connections == 2
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """Neither the request nor its key goes to another host."""
+    (exchange,), server = exchanges(FAULTS["redirect"].script)
+    assert meaning(exchange).error_class == "http_307"
+    assert len(server.requests) == 1
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is the request's error, not the run's."""
+
+    async def work() -> Exchange:
+        async with wire.connect(refused_url(), {}, PATIENT, None, has_token) as connection:
+            return await connection.send(0, b"{}")
+
+    exchange = on_wire_loop(work)
+    assert exchange.error_class == "refused"
+    assert exchange.sent_s is None
+
+
+def test_abort_ends_what_is_in_flight() -> None:
+    """`abort` gives each sender what it had so far, at once."""
+
+    async def work() -> tuple[Exchange, int]:
+        stall = Script((Step(STREAM_HEAD),), "stall")
+        async with (
+            scripted_server(stall) as server,
+            wire.connect(server.url, {}, PATIENT, None, has_token) as connection,
+        ):
+            sending = asyncio.ensure_future(connection.send(0, b"{}"))
+            while not server.requests:
+                await asyncio.sleep(0.01)
+            connection.abort("interrupted", "stop")
+            return await sending, connection.in_flight()
+
+    exchange, left = on_wire_loop(work)
+    assert exchange.error_class == "interrupted"
+    assert left == 0
+
+
+def test_a_large_body_is_sent_whole() -> None:
+    """A body larger than the socket's buffers arrives to the last byte."""
+    body = b'{"x": "' + b"y" * 8_000_000 + b'"}'
+
+    async def work() -> bytes:
+        async with (
+            scripted_server(OK_STREAM) as server,
+            wire.connect(server.url, {}, PATIENT, None, has_token) as connection,
+        ):
+            assert meaning(await connection.send(0, body)).error_class is None
+            return server.requests[0].body
+
+    assert on_wire_loop(work) == body
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host/x", "localhost:8000", "http://", "http://host:notaport/"]
+)
+def test_a_url_that_is_none(url: str) -> None:
+    """A URL that cannot be spoken to is refused with itself in the message."""
+    with pytest.raises(EndpointError) as caught:
+        wire.target(url)
+    assert url in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("http://host/v1", "host"),
+        ("http://host:80/v1", "host"),
+        ("http://host:8000/v1", "host:8000"),
+        ("https://host/v1", "host"),
+        ("https://[::1]:8000/v1", "[::1]:8000"),
+    ],
+)
+def test_authority(url: str, authority: str) -> None:
+    """The Host header names a port only where it is not the scheme's own."""
+    assert wire.target(url).authority == authority
+
+
+def test_a_header_cannot_smuggle_another() -> None:
+    """A line break in a header's value is refused, not sent."""
+    with pytest.raises(EndpointError):
+        wire.request_head(wire.target("http://h/"), {"x": "a\r\nHost: evil"})
