@@ -3,14 +3,13 @@ read is kept, and connections are used again only when they can be.
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
 
 from benchsuite.endpoints import aiohttp_transport, wire
-from benchsuite.endpoints.base import Connection, Exchange, Response
+from benchsuite.endpoints.base import Exchange, Response
 from benchsuite.endpoints.openai_dialect import decode_stream, has_token
 from benchsuite.endpoints.wire import Timeouts
 from benchsuite.endpoints.wire_loop import WireLoop
