@@ -45,7 +45,7 @@ def attribute(
     by_running = _differences(running, total)
     if by_running is not None:
         return Attribution(by_running, "running_usage")
-    if total:
+    if total is not None and (total or not texts):
         return Attribution(_share(total, texts, count_tokens), "usage")
     counted = count_tokens("".join(texts)) if texts else 0
     if counted or not texts:

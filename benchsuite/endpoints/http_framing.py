@@ -51,7 +51,7 @@ class Head(NamedTuple):
 class Framed(NamedTuple):
     """A response without its HTTP framing."""
 
-    head: Head | None  # None: it never came whole
+    head: Head | None  # None: it never came whole, or the transport dealt with it
     body: bytes
     read_end: tuple[int, ...]  # [reads]; body bytes that had arrived after each read
     is_complete: bool  # up to its stated end; always so where the connection's end ends it
@@ -139,18 +139,18 @@ class ResponseEnd:
         if self.error_class is not None:
             return True
         self._opening += data
-        while self._opening:
-            if not self._opening.startswith(_VERSION[: len(self._opening)]):
-                return self._fail("malformed_http", f"not HTTP: {self._opening[:80]!r}")
+        while self._opening.startswith(_VERSION):
             stop = self._opening.find(b"\r\n\r\n") + 4
-            if stop > MAX_HEAD_BYTES or (stop < 4 and len(self._opening) > MAX_HEAD_BYTES):
+            if stop > MAX_HEAD_BYTES or (stop < 4 and self.size_bytes > MAX_HEAD_BYTES):
                 return self._fail("too_large", f"head over {MAX_HEAD_BYTES} bytes")
             if stop < 4:
                 return False
             if self._opening[8:10] != b" 1":
                 return self._open()
             self._opening = self._opening[stop:]
-        return False
+        if self._opening != _VERSION[: len(self._opening)]:
+            return self._fail("malformed_http", f"not HTTP: {self._opening[:80]!r}")
+        return self.size_bytes > MAX_HEAD_BYTES and self._fail("too_large", "no final head")
 
     def _open(self) -> bool:
         """Parse the final head and what came with it."""
@@ -165,7 +165,7 @@ class ResponseEnd:
                 self._parser.get_status_code(),
                 message.reason.decode("latin-1"),
                 tuple(message.headers),
-                self._parser.should_keep_alive(),
+                _keeps_alive(opening[:8], message.headers),
             )
             self._look_at_bytes = self.size_bytes + MAX_LINE_BYTES
         elif self.error_class is None:
@@ -202,6 +202,13 @@ class ResponseEnd:
         return True
 
 
+def _keeps_alive(version: bytes, headers: Sequence[tuple[str, str]]) -> bool:
+    """RFC 9112, section 9.3. llhttp forgets its own answer at the end of the response."""
+    said = ",".join(value for name, value in headers if name == "connection").lower()
+    options = {option.strip() for option in said.split(",")}
+    return "close" not in options and (version != b"HTTP/1.0" or "keep-alive" in options)
+
+
 def unframe(reads: Sequence[bytes]) -> Framed:
     """The response in `reads`, as far as it came."""
     pieces: list[bytes] = []
@@ -225,11 +232,11 @@ def unframe(reads: Sequence[bytes]) -> Framed:
     )
 
 
-def unframed(reads: Sequence[bytes]) -> tuple[bytes, tuple[int, ...]]:
-    """Body and `read_end` of reads that hold the body alone."""
+def unframed(reads: Sequence[bytes]) -> Framed:
+    """The body in reads that hold it alone, another transport having taken off the rest."""
     read_end: list[int] = []
     body_bytes = 0
     for read in reads:
         body_bytes += len(read)
         read_end.append(body_bytes)
-    return b"".join(reads), tuple(read_end)
+    return Framed(None, b"".join(reads), tuple(read_end), True, None, None)

@@ -181,27 +181,21 @@ def _answer(exchange: Exchange) -> _Answer:
     if exchange.error_class is not None:
         answer.fail(exchange.error_class, exchange.error or "")
     if exchange.framing == "none":
-        body, read_end = http_framing.unframed(exchange.reads)
-        _read_body(answer, body, read_end, exchange.http_status or 200, None)
+        framed = http_framing.unframed(exchange.reads)
+        _read_body(answer, framed, exchange.http_status or 200)
         return answer
     framed = http_framing.unframe(exchange.reads)
     if framed.error_class is not None:
         answer.fail(framed.error_class, framed.error or "")
     if framed.head is not None:
-        _read_body(answer, framed.body, framed.read_end, framed.head.status, framed.head)
+        _read_body(answer, framed, framed.head.status)
     if not framed.is_complete:
         answer.fail("truncated", "the response ended before its stated end")
     return answer
 
 
-def _read_body(
-    answer: _Answer,
-    body: bytes,
-    read_end: tuple[int, ...],
-    status: int,
-    head: http_framing.Head | None,
-) -> None:
-    """`head` is None where the transport has dealt with it."""
+def _read_body(answer: _Answer, framed: http_framing.Framed, status: int) -> None:
+    head, body = framed.head, framed.body
     if head is not None and head.content_encoding:
         answer.fail("encoding", f"the answer is encoded ({head.content_encoding}), unasked")
         return
@@ -213,20 +207,19 @@ def _read_body(
             "content_type", f"neither events nor JSON but {head.content_type}: {body[:80]!r}"
         )
     if body.lstrip().startswith(b"{"):
-        _read_whole(answer, body, read_end)
+        _read_whole(answer, framed)
     else:
-        _read_events(answer, sse.parse(body, read_end))
+        _read_events(answer, sse.parse(body, framed.read_end))
 
 
-def _read_whole(answer: _Answer, body: bytes, read_end: tuple[int, ...]) -> None:
+def _read_whole(answer: _Answer, framed: http_framing.Framed) -> None:
     """An answer that is one JSON document: it was there when its last byte was."""
-    message = _message(body)
-    if message is None:
-        answer.fail("malformed_event", f"not a JSON document: {_excerpt(body)}")
-    else:
-        answer.take(message, read_end.index(len(body)))
-        answer.is_done = True
-        _check_error(answer, message, body)
+    message = _message(framed.body)
+    if message is not None:
+        answer.take(message, framed.read_end.index(len(framed.body)))
+        _check_error(answer, message, framed.body)
+    elif framed.is_complete:
+        answer.fail("malformed_event", f"not a JSON document: {_excerpt(framed.body)}")
 
 
 def _read_events(answer: _Answer, stream: sse.Stream) -> None:
