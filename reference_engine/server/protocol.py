@@ -89,7 +89,7 @@ class GenerationRequest(Struct, kw_only=True):
     ignore_eos: bool | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: str | list[str] | None = None
     n: int | None = None
 
@@ -138,7 +138,7 @@ class TokenizeRequest(Struct):
 
 
 class DetokenizeRequest(Struct):
-    tokens: list[Natural]
+    tokens: list[Annotated[int, Meta(ge=0, le=2**32 - 1)]]
 
 
 _PATH: Final = re.compile(r" - at `\$\.?([^`]*)`$")

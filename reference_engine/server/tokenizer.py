@@ -119,7 +119,7 @@ class FileTokenizer:
     def __init__(self, path: Path) -> None:
         text = _read_text(path)
         self._decoder_kinds = _decoder_kinds(text)
-        self._file = TokenizerFile.from_str(text)
+        self._file = _parse(text)
         self._vocab_size = max(self._file.get_vocab().values(), default=-1) + 1
         config = _read_tokenizer_config(path.parent)
         source = config.chat_source(path.parent)
@@ -209,6 +209,13 @@ def _path(config: EngineConfig) -> Path | None:
 def _read_text(path: Path) -> str:
     data = path.read_bytes()
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+
+
+def _parse(text: str) -> TokenizerFile:
+    try:
+        return TokenizerFile.from_str(text)
+    except Exception as error:  # the library raises no other class
+        raise ValueError(str(error)) from error
 
 
 class _NamedTemplate(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -68,3 +69,13 @@ def test_what_cannot_be_done_is_told_in_one_line(flags: list[str], code: int, sa
     assert (process.returncode, output) == (code, "")
     assert says in words
     assert len(words.splitlines()) == 1
+
+
+def test_a_taken_port_is_told_in_one_line() -> None:
+    """Exit code 3 and the address, before anything is loaded."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(*FAST, "--port", str(port)) as process:
+            _, words = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert words.startswith(f"reference_engine: cannot listen on 127.0.0.1:{port}: Address already")

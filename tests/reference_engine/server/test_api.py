@@ -2,14 +2,25 @@
 
 import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as TokenizerFile
+from tokenizers.models import WordLevel
 
+from reference_engine.config import EngineConfig
 from reference_engine.engine import PromptTooLongError
-from reference_engine.server.api import Api, EventStream, Reply
+from reference_engine.executors import Roofline
+from reference_engine.server.api import Api, EventStream, Reply, open_api
+from reference_engine.server.protocol import ChatRequest, CompletionRequest
 from reference_engine.server.tokenizer import ByteTokenizer
-from reference_engine.specs import EngineError
+from reference_engine.specs import ConfigError, EngineError
+from reference_engine.virtual_time import VirtualTimeLoop
 from tests.reference_engine.server.scripted_engine import ScriptedEngine
 
 CHAT = "/v1/chat/completions"
@@ -217,6 +228,7 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
         (CHAT, {**HELLO, "max_tokens": 0}, 400, "max_tokens", ">= 1"),
         (CHAT, {**HELLO, "temperature": -1}, 400, "temperature", ">= 0"),
         (CHAT, {**HELLO, "top_p": 0}, 400, "top_p", "> 0"),
+        (CHAT, {**HELLO, "seed": 2**63}, 400, "seed", "<= 9223372036854775807"),
         (CHAT, {**HELLO, "n": 2}, 400, "n", "n is 2"),
         (CHAT, {**HELLO, "stop": ["a", ""]}, 400, "stop", "empty"),
         (CHAT, {**HELLO, "stream_options": {}}, 400, "stream_options", "stream"),
@@ -229,6 +241,7 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
         (COMPLETIONS, {"prompt": [1, "b"]}, 400, "prompt", "one text"),
         ("/tokenize", {}, 400, "prompt", "messages"),
         ("/detokenize", {"tokens": [-1]}, 400, "tokens[0]", ">= 0"),
+        ("/detokenize", {"tokens": [2**40]}, 400, "tokens[0]", "<= 4294967295"),
         ("/v1/nothing", {}, 404, None, "unknown URL"),
         ("/health", {}, 405, None, "takes GET"),
     ],
@@ -244,6 +257,42 @@ async def test_errors_say_what_is_wrong(
     assert says in error["message"]
     assert (error["param"], error["type"]) == (param, "invalid_request_error")
     assert engine.sequences == []
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "type", "text"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(
+    sorted({*ChatRequest.__struct_fields__, *CompletionRequest.__struct_fields__, "tokens"})
+)
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, "/tokenize", "/detokenize"])
+def test_no_body_breaks_the_server(path: str) -> None:
+    """Whatever JSON a field holds, the answer is a reply, and a refusal says why."""
+
+    @given(st.dictionaries(FIELDS, VALUES, max_size=3), st.booleans())
+    @settings(max_examples=60, deadline=None)
+    def check(fields: dict[str, object], has_prompt: bool) -> None:
+        valid = {**HELLO, "prompt": "x", "tokens": [1]} if has_prompt else {}
+        body = json.dumps({**valid, **fields}).encode()
+
+        async def handled() -> None:
+            reply = await api(ScriptedEngine([65])).handle("POST", path, body)
+            if isinstance(reply.body, EventStream):
+                assert (await events(reply))[-1] == "[DONE]"
+            else:
+                assert (reply.status == 200) == ("error" not in parsed(reply))
+                assert reply.status in (200, 400, 404)
+
+        asyncio.run(handled())
+
+    check()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"messages": [}', b"[]", b"null"])
@@ -309,6 +358,54 @@ async def test_a_waiting_whole_answer_can_be_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert engine.sequences[0].finish_reason == "cancelled"
+
+
+async def test_long_texts_are_tokenized_beside_the_loop() -> None:
+    """With threads a long prompt holds up nobody; a short one is not worth the way."""
+    names: list[str] = []
+
+    class Noting(ByteTokenizer):
+        def encode(self, text: str) -> list[int]:
+            names.append(threading.current_thread().name)
+            return super().encode(text)
+
+    engine = ScriptedEngine([1], max_model_len=10_000)
+    with ThreadPoolExecutor(1, "tokenize") as threads:
+        server = Api(engine, Noting(), "scripted", threads=threads)
+        for length in (10, 9_000):
+            assert (await post(server, COMPLETIONS, prompt="x" * length)).status == 200
+    assert names == ["MainThread", "tokenize_0"]
+
+
+def test_virtual_time_gives_the_same_bytes_at_the_same_times() -> None:
+    """A simulated run is equal to the last bit, ids and dates included."""
+
+    async def stream(server: Api, seed: int) -> list[tuple[float, bytes]]:
+        await asyncio.sleep(seed * 0.01)
+        reply = await post(server, CHAT, **HELLO, stream=True, max_tokens=20, seed=seed)
+        assert isinstance(reply.body, EventStream)
+        loop = asyncio.get_running_loop()
+        return [(loop.time(), item) async for item in reply.body]
+
+    async def simulation() -> list[list[tuple[float, bytes]]]:
+        async with open_api(EngineConfig(model="8b", executor=Roofline())) as server:
+            return await asyncio.gather(*(stream(server, seed) for seed in range(8)))
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        first = runner.run(simulation())
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(simulation()) == first
+    assert all(len(items) > 10 for items in first)
+
+
+async def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
+    """Its ids would have no embedding: told before anything is served."""
+    path = tmp_path / "tokenizer.json"
+    words = {f"word{number}": number for number in range(9_000)}
+    TokenizerFile(WordLevel(words, "word0")).save(str(path))
+    with pytest.raises(ConfigError, match="9000 ids, the model 'tiny' 8192"):
+        async with open_api(EngineConfig(tokenizer=str(path), executor=Roofline())):
+            pass
 
 
 async def test_each_token_is_yielded_before_the_next_is_asked_for() -> None:
