@@ -10,6 +10,11 @@ from benchsuite.workloads.tokenizer import Tokenizer
 class WorkloadSource(Protocol):
     """Says what is asked; knows nothing of when it is sent, nor to whom."""
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether something else has to end the run: a number of requests, or a duration."""
+        ...
+
     def sessions(self, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
         """Sessions in order, possibly without end; lengths are drawn here, texts when rendered.
 

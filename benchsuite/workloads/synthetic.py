@@ -1,7 +1,7 @@
 """Single requests of given lengths, each with its own stretch of real text."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -20,6 +20,8 @@ class Synthetic(Spec, frozen=True, tag="synthetic"):
     prompt that a prefix cache can keep); they come on top of `prompt_tokens`.
     `ignore_eos`: outputs are as long as asked, where the server obeys.
     """
+
+    is_endless: ClassVar[bool] = True
 
     prompt_tokens: Lengths
     output_tokens: Lengths
