@@ -73,6 +73,7 @@ class BlockPool:
                 del self._idle[block]
             self._references[block] += 1
         sequence.block_table.extend(found)
+        sequence.num_published_blocks = len(found)
         return len(found) * self.block_size
 
     def extend(self, sequence: Sequence, num_tokens: int) -> None:

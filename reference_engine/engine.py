@@ -48,7 +48,6 @@ class Engine:
         )
         self._loop = asyncio.get_running_loop()
         self._ids = count()
-        self._worker_of: dict[Sequence, Worker] = {}
         self._closed: str | None = None  # why nothing is taken any more
 
     @classmethod
@@ -93,9 +92,8 @@ class Engine:
             max_model_len=self.capacity.max_model_len,
         )
         self._refuse_misfit(sequence)
-        worker = self._route(sequence)
-        self._worker_of[sequence] = worker
-        worker.add(sequence)
+        views = tuple(worker.view() for worker in self.workers)
+        self.workers[self.config.policy.route(sequence, views)].add(sequence)
         return sequence
 
     async def tokens(self, sequence: Sequence) -> AsyncIterator[int]:
@@ -121,8 +119,9 @@ class Engine:
         """End it now; its blocks are free at the next step boundary. No effect once finished."""
         if sequence.finish_reason is None:
             sequence.finish("cancelled", self._loop.time())
-            self._worker_of[sequence].drop(sequence)
-        self._worker_of.pop(sequence, None)
+            self.stats.count_finished(sequence)
+            for worker in self.workers:
+                worker.drop(sequence)
 
     def metrics(self) -> str:
         """The text of /metrics."""
@@ -138,10 +137,6 @@ class Engine:
     def is_healthy(self) -> bool:
         """Whether new sequences are taken."""
         return self._closed is None
-
-    def _route(self, sequence: Sequence) -> Worker:
-        views = tuple(worker.view() for worker in self.workers)
-        return self.workers[self.config.policy.route(sequence, views)]
 
     def _refuse_misfit(self, sequence: Sequence) -> None:
         """A sequence that is let in can always run to its end, if need be alone."""
@@ -172,7 +167,8 @@ class Engine:
 
     def _close(self, why: str, reason: FinishReason) -> None:
         self._closed = self._closed or why
-        for sequence in list(self._worker_of):
-            if sequence.finish_reason is None:
-                sequence.finish(reason, self._loop.time(), why if reason == "error" else None)
-        self._worker_of.clear()
+        now_s = self._loop.time()
+        for worker in self.workers:
+            for sequence in (*worker.waiting, *worker.running):
+                if sequence.finish_reason is None:
+                    sequence.finish(reason, now_s, why if reason == "error" else None)

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from reference_engine.sequence import Sequence
 
 
@@ -9,7 +11,7 @@ class PrefillWork(NamedTuple):
     """Compute tokens [start, start + length) of a sequence, through `layers`.
 
     Positions count prompt and outputs together: a preempted sequence prefills its outputs too.
-    When start + length == num_tokens and `layers` ends with the last layer, a token is sampled.
+    When the last known token goes through the last layer, a token is sampled.
     """
 
     sequence: Sequence
@@ -17,8 +19,13 @@ class PrefillWork(NamedTuple):
     length: int
     layers: range
 
+    def samples(self, num_layers: int) -> bool:
+        """Whether a token comes of it, in a model of `num_layers`."""
+        at_end = self.start + self.length == self.sequence.num_tokens
+        return at_end and self.layers.stop == num_layers
 
-class DecodeWork(NamedTuple):
+
+class DecodeWork(Struct, frozen=True, gc=False):
     """Feed the newest token (position `num_computed_tokens`) and sample the next."""
 
     sequence: Sequence

@@ -18,16 +18,18 @@ class _JumpingSelector(selectors.DefaultSelector):
     now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Events that are ready; otherwise `now_s` advances by `timeout`."""
-        # The first file is the loop's own wake-up pipe, which other threads write to.
-        events = super().select(0) if timeout is None or len(self.get_map()) > 1 else []
+        """Advance by `timeout`. Files are not looked at, but for the loop's own wake-up pipe (other
+        threads, signals) before it is told that nothing will ever happen.
+        """
+        if timeout is not None:
+            self.now_s += timeout
+            return []
+        events = super().select(0)
         if not events:
-            if timeout is None:
-                raise VirtualDeadlockError(
-                    f"at {self.now_s} s of virtual time every task waits and no timer is set "
-                    "(threads and sockets do not run on virtual time)"
-                )
-            self.now_s += max(0.0, timeout)
+            raise VirtualDeadlockError(
+                f"at {self.now_s} s of virtual time every task waits and no timer is set "
+                "(threads and sockets do not run on virtual time)"
+            )
         return events
 
 

@@ -52,10 +52,9 @@ class Worker:
         self._wake.set()
 
     def drop(self, sequence: Sequence) -> None:
-        """A sequence was finished from outside: out of the queue now, out of the batch at the next
-        step boundary, since its blocks may be in use until then.
+        """Forget a cancelled sequence, if it is here: out of the queue now, out of the batch at the
+        next step boundary, since its blocks may be in use until then.
         """
-        self._stats.count_finished(sequence)
         if sequence in self.waiting:
             self.waiting.remove(sequence)
         else:
@@ -112,7 +111,7 @@ class Worker:
         for work in admitted:
             self._admit(work.sequence, work.start)
         block_size = self.pool.block_size
-        for (sequence,) in step.decode:
+        for sequence in [work.sequence for work in step.decode]:
             if sequence.num_computed_tokens == len(sequence.block_table) * block_size:
                 self.pool.extend(sequence, sequence.num_computed_tokens + 1)
 
@@ -169,7 +168,7 @@ class Worker:
         gaps_s: dict[
             float, int
         ] = {}  # few differ: those of one batch had their last token together
-        for (sequence,) in step.decode:
+        for sequence in [work.sequence for work in step.decode]:
             if sequence.finish_reason is None:
                 sequence.num_computed_tokens += 1
                 if sequence.num_computed_tokens % block_size == 0:

@@ -93,10 +93,7 @@ def distinct_experts(tokens: int, shape: ModelShape) -> float:
 
 def num_sampled(step: Step, num_layers: int) -> int:
     """S: all decodes, and prefills that bring the last known token through the last layer."""
-    return len(step.decode) + sum(
-        work.layers.stop == num_layers and work.start + work.length == work.sequence.num_tokens
-        for work in step.prefill
-    )
+    return len(step.decode) + sum([work.samples(num_layers) for work in step.prefill])
 
 
 def layer_loads(step: Step, num_layers: int) -> list[LayerLoad]:
@@ -106,9 +103,7 @@ def layer_loads(step: Step, num_layers: int) -> list[LayerLoad]:
     A decode at position p attends to p + 1 entries and reads p; a prefill of [s, s + n) attends to
     n s + n (n + 1) / 2 and reads s, its own n being still at hand.
     """
-    decode_reads = 0
-    for work in step.decode:
-        decode_reads += work[0].num_computed_tokens
+    decode_reads = sum([work.sequence.num_computed_tokens for work in step.decode])
     num_decodes = len(step.decode)
     cuts = {0, num_layers} if step.decode else set()
     for prefill in step.prefill:

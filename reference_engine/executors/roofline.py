@@ -6,7 +6,7 @@ Tokens are a fixed function of (seed, position). On a virtual-time loop an hour 
 import asyncio
 from typing import Final
 
-from reference_engine.executors.costs import num_sampled, step_cost
+from reference_engine.executors.costs import step_cost
 from reference_engine.sequence import Sequence
 from reference_engine.specs import DeviceSpec, ModelShape
 from reference_engine.step import Step, StepOutput
@@ -27,6 +27,7 @@ class RooflineExecutor:
         self, shape: ModelShape, device: DeviceSpec, overhead_s: float = 0.0, seed: int = 0
     ) -> None:
         self._shape = shape
+        self._vocab_size = shape.vocab_size
         self._device = device
         self._overhead_s = overhead_s
         self._seed = seed
@@ -37,15 +38,11 @@ class RooflineExecutor:
 
     async def execute(self, step: Step) -> StepOutput:
         await asyncio.sleep(self.step_time_s(step))
-        tokens = {}
-        for (sequence,) in step.decode:
-            tokens[sequence.id] = self._token(sequence)
-        if step.prefill:
-            last = self._shape.num_layers
-            for work in step.prefill:
-                if num_sampled(Step(prefill=(work,)), last):
-                    tokens[work.sequence.id] = self._token(work.sequence)
-        return StepOutput(tokens)
+        sequences = [work.sequence for work in step.decode]
+        for work in step.prefill:
+            if work.samples(self._shape.num_layers):
+                sequences.append(work.sequence)
+        return StepOutput({sequence.id: self._token(sequence) for sequence in sequences})
 
     def release(self, sequence: Sequence) -> None:
         """Nothing is held."""
@@ -61,7 +58,8 @@ class RooflineExecutor:
     def _token(self, sequence: Sequence) -> int:
         """Id of the next token: (seed, position) mixed and cut to the vocabulary."""
         seed = sequence.params.seed
-        mixed = (self._seed + sequence.id if seed is None else seed) * _SEED_STRIDE
-        mixed += (sequence.num_prompt_tokens + len(sequence.output_ids)) * _POSITION_STRIDE
-        mixed &= _MASK
-        return (mixed ^ mixed >> 31) % self._shape.vocab_size
+        if seed is None:
+            seed = self._seed + sequence.id
+        position = sequence.num_prompt_tokens + len(sequence.output_ids)
+        mixed = (seed * _SEED_STRIDE + position * _POSITION_STRIDE) & _MASK
+        return (mixed ^ mixed >> 31) % self._vocab_size

@@ -32,6 +32,7 @@ class ChunkedPrefill(Spec, frozen=True, tag="chunked_prefill"):
         if preempt:  # memory is short: begin nothing new, and the victims may be mid-prompt
             return Step(decode=decode, preempt=preempt)
         budget = self.token_budget - len(decode)
-        prefill = prefill_running(view, budget)
-        prefill += admit(view, free_blocks, budget - num_tokens(prefill))
+        prefill = prefill_running(view, budget) if len(decode) < len(view.running) else []
+        if view.waiting:
+            prefill += admit(view, free_blocks, budget - num_tokens(prefill))
         return Step(prefill=tuple(prefill), decode=decode)

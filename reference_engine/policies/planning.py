@@ -3,12 +3,14 @@ pick who gives way.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from reference_engine.blocks import blocks_needed
 from reference_engine.policies.base import WorkerView
 from reference_engine.sequence import Phase, Sequence
 from reference_engine.step import DecodeWork, PrefillWork
+
+_DECODING: Final = Phase.DECODING  # reading it off the enum costs as much as the comparison
 
 
 class DecodePlan(NamedTuple):
@@ -25,11 +27,8 @@ def decode_all_that_fit(view: WorkerView) -> DecodePlan:
     The oldest never gives way to anyone, and alone it fits, so it always advances: no deadlock.
     """
     size = view.block_size
-    decoding = [s for s in view.running if s.phase is Phase.DECODING]
-    needed = 0
-    for sequence in decoding:
-        if sequence.num_computed_tokens == len(sequence.block_table) * size:
-            needed += 1
+    decoding = [s for s in view.running if s.phase is _DECODING]
+    needed = sum([s.num_computed_tokens == len(s.block_table) * size for s in decoding])
     if needed <= view.free_blocks:
         return DecodePlan(tuple(map(DecodeWork, decoding)), (), view.free_blocks - needed)
     return _decode_with_victims(view)
@@ -46,7 +45,7 @@ def _decode_with_victims(view: WorkerView) -> DecodePlan:
     while position < len(by_age):
         sequence = by_age[position]
         lacking = (
-            sequence.phase is Phase.DECODING
+            sequence.phase is _DECODING
             and sequence.num_computed_tokens == len(sequence.block_table) * size
         )
         if lacking and not free:
@@ -55,7 +54,7 @@ def _decode_with_victims(view: WorkerView) -> DecodePlan:
             free += view.sole_blocks(victim)
             continue
         free -= lacking
-        if sequence.phase is Phase.DECODING:
+        if sequence.phase is _DECODING:
             decode.append(DecodeWork(sequence))
         position += 1
     return DecodePlan(tuple(decode), tuple(victims), free)

@@ -1,0 +1,89 @@
+"""Engines on virtual time, with a pool that is checked before every step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from reference_engine.config import EngineConfig
+from reference_engine.engine import Engine
+from reference_engine.executors import Roofline
+from reference_engine.executors.roofline import RooflineExecutor
+from reference_engine.sequence import SamplingParams
+from reference_engine.specs import DeviceSpec
+from reference_engine.step import Step, StepOutput
+from reference_engine.virtual_time import VirtualTimeLoop
+
+Result = TypeVar("Result")
+
+SLOW = DeviceSpec(peak_flops_per_s=1e9, bytes_per_s=1e9, memory_bytes=1e9)
+
+
+def run_virtually(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run `main()` on a fresh virtual-time loop."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(main())
+
+
+class CheckedExecutor(RooflineExecutor):
+    """A roofline that keeps its steps and holds the engine to its promises before each."""
+
+    engine: Engine
+    fails_at: frozenset[int] = frozenset()
+
+    def __init__(self, config: EngineConfig) -> None:
+        super().__init__(config.source.shape(), SLOW, overhead_s=0.001)
+        self.steps: list[Step] = []
+        self.released: list[int] = []
+
+    async def execute(self, step: Step) -> StepOutput:
+        (worker,) = self.engine.workers
+        worker.pool.check(worker.running)
+        assert len(worker.running) <= worker.capacity.max_sequences
+        for work in step.prefill:
+            held = len(work.sequence.block_table) * worker.pool.block_size
+            assert work.start + work.length <= held
+            assert work.start == work.sequence.num_computed_tokens
+        for decode in step.decode:
+            held = len(decode.sequence.block_table) * worker.pool.block_size
+            assert decode.sequence.num_computed_tokens == decode.sequence.num_tokens - 1 < held
+        self.steps.append(step)
+        if len(self.steps) in self.fails_at:
+            raise RuntimeError("planted")
+        return await super().execute(step)
+
+    def release(self, sequence: Any) -> None:
+        self.released.append(sequence.id)
+
+
+@asynccontextmanager
+async def checked_engine(config: EngineConfig) -> AsyncIterator[tuple[Engine, CheckedExecutor]]:
+    """An open engine over a CheckedExecutor; its pool must be empty and whole in the end."""
+    executor = CheckedExecutor(config)
+    executor.engine = engine = Engine(config, (executor,))
+    (worker,) = engine.workers
+    task = asyncio.create_task(worker.run())
+    yield engine, executor
+    await asyncio.sleep(60)  # whatever was cancelled last is let go at a step boundary
+    assert not task.done()
+    task.cancel()
+    worker.pool.check(worker.running)
+    assert not worker.running
+    assert worker.pool.free_blocks == worker.pool.num_blocks
+
+
+async def answer(engine: Engine, prompt_ids: list[int], params: SamplingParams) -> list[int]:
+    """All ids of one answer."""
+    return [token async for token in engine.tokens(engine.submit(prompt_ids, params))]
+
+
+def small(**changes: Any) -> EngineConfig:
+    """A tiny model on a roofline, 4 tokens to a block."""
+    defaults: dict[str, Any] = {
+        "executor": Roofline(device=SLOW),
+        "block_size": 4,
+        "num_blocks": 64,
+        "max_sequences": 8,
+        "max_model_len": 128,
+    }
+    return EngineConfig(**defaults | changes)

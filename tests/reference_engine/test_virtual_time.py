@@ -1,0 +1,61 @@
+"""The loop whose clock jumps: same order as real time, no waiting, exact times."""
+
+import asyncio
+
+import pytest
+
+from reference_engine.virtual_time import VirtualDeadlockError, VirtualTimeLoop
+from tests.reference_engine.simulation import run_virtually
+
+
+def test_an_hour_passes_at_once() -> None:
+    """Sleeping takes virtual seconds only, and starts from 0."""
+
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        await asyncio.sleep(3600)
+        return before, loop.time()
+
+    assert run_virtually(main) == (0.0, 3600.0)
+
+
+def test_order_is_that_of_real_time() -> None:
+    """Timers fire in order of their times; equal ones in some fixed order; timeouts cut waits."""
+
+    async def main() -> list[tuple[float, str]]:
+        loop = asyncio.get_running_loop()
+        seen: list[tuple[float, str]] = []
+
+        async def note(after_s: float, name: str) -> None:
+            await asyncio.sleep(after_s)
+            seen.append((loop.time(), name))
+
+        async with asyncio.TaskGroup() as group:
+            for after_s, name in ((3.0, "c"), (1.0, "a"), (2.0, "b")):
+                group.create_task(note(after_s, name))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await asyncio.Event().wait()
+        seen.append((loop.time(), "timeout"))
+        return seen
+
+    expected = [(1.0, "a"), (2.0, "b"), (3.0, "c"), (3.5, "timeout")]
+    assert run_virtually(main) == expected == run_virtually(main)
+
+
+def test_deadlock_is_told() -> None:
+    """Waiting for nothing raises instead of hanging."""
+
+    async def main() -> None:
+        await asyncio.sleep(2)
+        await asyncio.Event().wait()
+
+    loop = VirtualTimeLoop()
+    task = loop.create_task(main())
+    with pytest.raises(VirtualDeadlockError, match=r"at 2\.0 s"):
+        loop.run_until_complete(task)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    loop.close()
