@@ -17,7 +17,9 @@ from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
 from benchsuite.request import Message, Request, Session
 
-AHEAD: Final = 64  # sessions whose first body is made before they are due
+AHEAD_SESSIONS: Final = 4096  # whose first body is made before the run starts, and kept made
+AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
+REFILL_S: Final = 1e-3  # between two bodies made during the run
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
 
 Sink = Callable[[Asked, Exchange], None]
@@ -57,40 +59,104 @@ class Ready(NamedTuple):
     body: bytes
 
 
+class _Next(NamedTuple):
+    """A session about to be sent."""
+
+    due_s: float | None
+    session: Session
+    first: Ready
+
+
+class _Ahead:
+    """The schedule with first bodies made before they are needed.
+
+    `fill` makes as many as the bounds allow; after that each one taken is replaced a little later,
+    by a callback of its own, so that a body is never made between a due time and its request.
+    """
+
+    def __init__(self, schedule: Schedule, ready: Callable[[Request], Ready]) -> None:
+        self._source, self._ready = iter(schedule), ready
+        self._made: deque[_Next] = deque()
+        self._num_bytes = 0
+        self._loop = asyncio.get_running_loop()
+        self._refill: asyncio.Handle | None = None
+
+    def fill(self) -> None:
+        while self._has_room() and self._make():
+            pass
+
+    def take(self) -> _Next | None:
+        """The next session, or None after the last."""
+        if not self._made and not self._make():
+            return None
+        item = self._made.popleft()
+        self._num_bytes -= len(item.first.body)
+        if self._refill is None:
+            self._refill = self._loop.call_later(REFILL_S, self._replace)
+        return item
+
+    def _replace(self) -> None:
+        self._refill = None
+        if self._has_room() and self._make():
+            self._refill = self._loop.call_later(REFILL_S, self._replace)
+
+    def _has_room(self) -> bool:
+        return len(self._made) < AHEAD_SESSIONS and self._num_bytes < AHEAD_BYTES
+
+    def _make(self) -> bool:
+        """One more; False after the last."""
+        due_s, session = next(self._source, (None, None))
+        if session is None:
+            return False
+        item = _Next(due_s, session, self._ready(session.requests[0]))
+        self._made.append(item)
+        self._num_bytes += len(item.first.body)
+        return True
+
+
 class Driver:
     """Sends one worker's part of a schedule through a connection.
 
-    `start_s`: the run's zero on the loop's clock. `issue_for_s`: a closed loop starts no session
-    later than that. `drain_s`: how long to wait for answers after the last request was issued.
+    `issue_for_s`: a closed loop starts no session later than that. `drain_s`: how long to wait for
+    answers after the last request was issued.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         connection: Connection,
-        sink: Sink,
+        schedule: Schedule,
         count_tokens: TokenCounter,
         *,
-        start_s: float,
         worker: int = 0,
         issue_for_s: float | None = None,
         drain_s: float,
         stop: Stop,
         counters: Counters,
     ) -> None:
-        self._endpoint, self._connection, self._sink = endpoint, connection, sink
-        self._count_tokens, self._start_s, self._worker = count_tokens, start_s, worker
+        self._endpoint, self._connection, self._schedule = endpoint, connection, schedule
+        self._count_tokens, self._worker = count_tokens, worker
         self._issue_for_s, self._drain_s = issue_for_s, drain_s
         self._stop, self._counters = stop, counters
         self._loop = asyncio.get_running_loop()
+        self._ahead = _Ahead(schedule, self._ready)
         self._sessions: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._is_over = False
 
-    async def drive(self, schedule: Schedule) -> None:
-        """Send everything; returns when all of it has ended, or was stopped and drained."""
-        issue = self._open_loop if schedule.concurrency is None else self._closed_loop
-        await self._until(self._loop.create_task(issue(schedule)), self._stop.issuing)
+    def prepare(self) -> None:
+        """Make bodies ahead; takes a while, so before the run's zero is set."""
+        self._ahead.fill()
+
+    async def drive(self, start_s: float, sink: Sink) -> None:
+        """Send everything; returns when all of it has ended, or was stopped and drained.
+
+        `start_s`: the run's zero on the loop's clock. `sink` gets each request as it ends.
+        """
+        self._start_s, self._sink = start_s, sink
+        concurrency = self._schedule.concurrency
+        issue = self._open_loop() if concurrency is None else self._closed_loop(concurrency)
+        await self._until(self._loop.create_task(issue), self._stop.issuing)
         self._counters.is_draining = True
         if self._sessions:
             drained = self._loop.create_task(self._drained())
@@ -126,29 +192,27 @@ class Driver:
             self._connection.abort(error_class, error)
             await asyncio.wait(self._sessions, timeout=ABORT_POLL_S)
 
-    async def _open_loop(self, schedule: Schedule) -> None:
-        for due_s, session, first in self._ahead(schedule):
-            assert due_s is not None
-            at_s = self._start_s + due_s
+    async def _open_loop(self) -> None:
+        while (item := self._ahead.take()) is not None:
+            assert item.due_s is not None
+            at_s = self._start_s + item.due_s
             await self._sleep_until(at_s)
-            self._begin(self._session(session, first, at_s))
+            self._begin(self._session(item.session, item.first, at_s))
 
-    async def _closed_loop(self, schedule: Schedule) -> None:
+    async def _closed_loop(self, concurrency: int) -> None:
         """Ends when no further session will be started; the last ones may still be in flight."""
-        assert schedule.concurrency is not None
-        sessions = self._ahead(schedule)
         issued = asyncio.Event()
 
         async def slot() -> None:
             while not (issued.is_set() or self._stop.issuing.is_set()):
-                item = next(sessions, None)
+                item = self._ahead.take()
                 if item is None:
                     issued.set()
                 else:
-                    await self._session(item[1], item[2], None)
+                    await self._session(item.session, item.first, None)
 
         await self._sleep_until(self._start_s)
-        for _ in range(schedule.concurrency):
+        for _ in range(concurrency):
             self._begin(slot())
         try:
             async with asyncio.timeout(self._issue_for_s):
@@ -173,18 +237,7 @@ class Driver:
         if delay_s > 0:
             await asyncio.sleep(delay_s)
 
-    def _ahead(self, schedule: Schedule) -> Iterator[tuple[float | None, Session, Ready]]:
-        """The schedule with first bodies made up to AHEAD sessions before they are taken."""
-        ahead: deque[tuple[float | None, Session, Ready]] = deque()
-        source = iter(schedule)
-        while True:
-            for due_s, session in islice(source, AHEAD - len(ahead)):
-                ahead.append((due_s, session, self._ready(session.requests[0], ())))
-            if not ahead:
-                return
-            yield ahead.popleft()
-
-    def _ready(self, request: Request, history: tuple[Message, ...]) -> Ready:
+    def _ready(self, request: Request, history: tuple[Message, ...] = ()) -> Ready:
         rendered = request.prompt.render()
         messages = history + rendered.messages
         body = self._endpoint.body(request, messages)

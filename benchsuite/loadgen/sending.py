@@ -23,7 +23,7 @@ from benchsuite.records.spool import SpoolWriter
 from benchsuite.scenario import Scenario
 from benchsuite.workloads.tokenizer import Tokenizer
 
-LEAD_S: Final = 0.1  # from here to the run's zero: bodies are made, nothing is late at the start
+LEAD_S: Final = 0.1  # to the run's zero once bodies are made, so that nothing is late at once
 
 
 class DiskError(BenchsuiteError):
@@ -70,26 +70,26 @@ async def _send(
     loop = asyncio.get_running_loop()
     stop = Stop()
     async with scenario.endpoint.started(folder) as endpoint, endpoint.connect() as connection:
+        driver = Driver(
+            endpoint,
+            connection,
+            schedule,
+            tokenizer.count,
+            issue_for_s=scenario.limits.duration,
+            drain_s=scenario.limits.drain,
+            stop=stop,
+            counters=counters,
+        )
+        driver.prepare()
         start_s = loop.time() + LEAD_S
         writer = SpoolWriter(
             folder / "spool" / "0.arrows",
             {"start_s": start_s},
             on_failure=lambda: loop.call_soon_threadsafe(stop.at_once),
         )
-        driver = Driver(
-            endpoint,
-            connection,
-            writer.put,
-            tokenizer.count,
-            start_s=start_s,
-            issue_for_s=scenario.limits.duration,
-            drain_s=scenario.limits.drain,
-            stop=stop,
-            counters=counters,
-        )
         try:
             with _signals(loop, stop, console):
-                await driver.drive(schedule)
+                await driver.drive(start_s, writer.put)
         finally:
             writer.close()
     if writer.failure is not None:

@@ -1,0 +1,256 @@
+"""The driver on virtual time, against a connection that answers after a given time."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from benchsuite.endpoints.base import Exchange, Response
+from benchsuite.exchange import TokenCounter
+from benchsuite.loadgen.driver import Counters, Driver, Stop
+from benchsuite.loadgen.schedule import Schedule
+from benchsuite.records.spool import Asked
+from benchsuite.request import Message, Request, Scripted, Session
+from reference_engine.virtual_time import VirtualTimeLoop
+
+REPLY = "a reply"
+
+
+@dataclass
+class FakeServer:
+    """Endpoint and connection in one: answers each request after `service_s`."""
+
+    service_s: float = 1.0
+    failing: frozenset[int] = frozenset()
+    stalled: frozenset[int] = frozenset()
+    sent: list[tuple[int, float, str]] = field(default_factory=list)
+    most_in_flight: int = 0
+    _waiting: dict[int, tuple[Exchange, asyncio.Event]] = field(default_factory=dict)
+
+    def body(self, request: Request, messages: tuple[Message, ...]) -> bytes:
+        return "|".join(str(message.content) for message in messages).encode()
+
+    def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
+        return Response((), None, "chunks", "stop", exchange.error_class, exchange.error)
+
+    async def send(self, request_id: int, body: bytes) -> Exchange:
+        loop = asyncio.get_running_loop()
+        exchange = Exchange(
+            request_id=request_id,
+            stamp_source="virtual",
+            framing="none",
+            sent_s=loop.time(),
+            http_status=200,
+        )
+        self.sent.append((request_id, loop.time(), body.decode()))
+        ended = asyncio.Event()
+        self._waiting[request_id] = (exchange, ended)
+        self.most_in_flight = max(self.most_in_flight, len(self._waiting))
+        if request_id not in self.stalled:
+            loop.call_later(self.service_s, ended.set)
+        await ended.wait()
+        del self._waiting[request_id]
+        if request_id in self.failing:
+            exchange.error_class, exchange.error = "reset", "broken"
+        exchange.finished_s = loop.time()
+        return exchange
+
+    def in_flight(self) -> int:
+        return len(self._waiting)
+
+    def abort(self, error_class: str, error: str) -> None:
+        for exchange, ended in self._waiting.values():
+            exchange.error_class, exchange.error = error_class, error
+            ended.set()
+
+
+def session(*request_ids: int, gaps_s: tuple[float, ...] = (), live: bool = False) -> Session:
+    return Session(
+        id=request_ids[0],
+        requests=tuple(
+            Request(
+                id=i,
+                prompt=Scripted((Message("user", f"ask {i}"),), 2),
+                prompt_tokens=2,
+                max_output_tokens=4,
+            )
+            for i in request_ids
+        ),
+        gaps_s=gaps_s or (0.0,) * (len(request_ids) - 1),
+        history="live" if live else "scripted",
+    )
+
+
+def open_loop(*due: tuple[float, Session]) -> Schedule:
+    sessions = tuple(one for _, one in due)
+    return Schedule(
+        draw=lambda: iter(sessions),
+        due_s=tuple(due_s for due_s, _ in due),
+        concurrency=None,
+        num_requests=sum(len(one.requests) for one in sessions),
+    )
+
+
+def closed_loop(concurrency: int, sessions: Iterator[Session]) -> Schedule:
+    kept = list(sessions)
+    return Schedule(
+        draw=lambda: iter(kept), due_s=None, concurrency=concurrency, num_requests=len(kept)
+    )
+
+
+def drive(
+    server: FakeServer,
+    schedule: Schedule,
+    *,
+    drain_s: float = 1e3,
+    issue_for_s: float | None = None,
+    stop_at_s: float | None = None,
+    cut_at_s: float | None = None,
+) -> list[tuple[Asked, Exchange]]:
+    """All rows, in the order in which they ended."""
+    rows: list[tuple[Asked, Exchange]] = []
+
+    async def main() -> None:
+        stop = Stop()
+        loop = asyncio.get_running_loop()
+        if stop_at_s is not None:
+            loop.call_at(stop_at_s, stop.issuing.set)
+        if cut_at_s is not None:
+            loop.call_at(cut_at_s, stop.at_once)
+        driver = Driver(
+            server,  # type: ignore[arg-type]  # the parts of an Endpoint that a driver uses
+            server,
+            schedule,
+            len,
+            issue_for_s=issue_for_s,
+            drain_s=drain_s,
+            stop=stop,
+            counters=Counters(),
+        )
+        driver.prepare()
+        await driver.drive(10.0, lambda asked, exchange: rows.append((asked, exchange)))
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+    return rows
+
+
+def test_an_open_loop_sends_when_due_whatever_is_in_flight() -> None:
+    """A slow server does not slow the load down."""
+    server = FakeServer(service_s=100.0)
+    due = [(0.0, session(0)), (0.5, session(1)), (0.5, session(2)), (3.25, session(3))]
+    rows = drive(server, open_loop(*due))
+    assert [(i, at_s) for i, at_s, _ in server.sent] == [
+        (0, 10.0),
+        (1, 10.5),
+        (2, 10.5),
+        (3, 13.25),
+    ]
+    assert [asked.due_s for asked, _ in rows] == [10.0, 10.5, 10.5, 13.25]
+    assert server.most_in_flight == 4
+
+
+def test_a_closed_loop_keeps_its_slots_full() -> None:
+    """Never more than `concurrency` in flight, and the next goes out as one comes back."""
+    server = FakeServer(service_s=2.0)
+    rows = drive(server, closed_loop(2, (session(i) for i in range(5))))
+    assert [at_s for _, at_s, _ in server.sent] == [10.0, 10.0, 12.0, 12.0, 14.0]
+    assert server.most_in_flight == 2
+    assert all(asked.due_s is None for asked, _ in rows)
+
+
+def test_a_closed_loop_with_a_duration_stops_issuing_then() -> None:
+    """No session begins after the duration; those that run are waited for."""
+    server = FakeServer(service_s=2.0)
+    rows = drive(server, closed_loop(1, (session(i) for i in range(100))), issue_for_s=5.0)
+    assert [at_s for _, at_s, _ in server.sent] == [10.0, 12.0, 14.0]
+    assert all(exchange.error_class is None for _, exchange in rows)
+
+
+def test_turns_follow_each_other_after_their_gaps() -> None:
+    """A later turn is due when its predecessor ended, plus the gap."""
+    server = FakeServer(service_s=1.0)
+    rows = drive(server, open_loop((0.0, session(0, 1, 2, gaps_s=(0.5, 3.0)))))
+    assert [at_s for _, at_s, _ in server.sent] == [10.0, 11.5, 15.5]
+    assert [asked.due_s for asked, _ in rows] == [10.0, 11.5, 15.5]
+    assert [asked.turn for asked, _ in rows] == [0, 1, 2]
+
+
+def test_a_scripted_session_sends_its_own_words() -> None:
+    """Whatever the model said, a scripted turn is sent as written."""
+    server = FakeServer()
+    drive(server, open_loop((0.0, session(0, 1))))
+    assert [body for *_, body in server.sent] == ["ask 0", "ask 1"]
+
+
+def test_a_live_session_carries_the_replies_on() -> None:
+    """The next prompt holds everything that was said, the model's reply among it."""
+
+    class Talking(FakeServer):
+        def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
+            from benchsuite.endpoints.base import Chunk, Kind
+
+            chunk = Chunk(0, Kind.CONTENT, REPLY, 2)
+            return Response((chunk,), None, "chunks", "stop", None, None)
+
+    server = Talking()
+    drive(server, open_loop((0.0, session(0, 1, 2, live=True))))
+    assert server.sent[2][2] == f"ask 0|{REPLY}|ask 1|{REPLY}|ask 2"
+
+
+def test_a_failed_turn_ends_its_session_and_nothing_is_dropped() -> None:
+    """The turns that can no longer be sent are records too."""
+    server = FakeServer(failing=frozenset({1}))
+    rows = drive(server, open_loop((0.0, session(0, 1, 2, 3))))
+    assert [(asked.request_id, exchange.error_class) for asked, exchange in rows] == [
+        (0, None),
+        (1, "reset"),
+        (2, "previous_turn"),
+        (3, "previous_turn"),
+    ]
+    assert rows[2][1].sent_s is None
+
+
+def test_what_does_not_end_is_cut_after_the_drain() -> None:
+    """A request that never ends costs the drain and becomes a timeout."""
+    server = FakeServer(stalled=frozenset({1}))
+    rows = drive(server, open_loop((0.0, session(0)), (1.0, session(1))), drain_s=30.0)
+    assert rows[-1][1].error_class == "timeout_drain"
+    assert rows[-1][1].finished_s == pytest.approx(11.0 + 30.0, abs=0.1)
+
+
+def test_stopping_waits_for_answers() -> None:
+    """After the first interrupt nothing more is sent, and answers under way are kept."""
+    server = FakeServer(service_s=5.0)
+    due = [(float(i), session(i)) for i in range(10)]
+    rows = drive(server, open_loop(*due), stop_at_s=13.5)
+    assert len(server.sent) == 4
+    assert [exchange.error_class for _, exchange in rows] == [None] * 4
+
+
+def test_stopping_at_once_keeps_what_is_there() -> None:
+    """After the second interrupt everything in flight ends as interrupted."""
+    server = FakeServer(service_s=50.0)
+    due = [(float(i), session(i)) for i in range(10)]
+    rows = drive(server, open_loop(*due), cut_at_s=13.5)
+    assert [exchange.error_class for _, exchange in rows] == ["interrupted"] * 4
+    assert all(exchange.finished_s == pytest.approx(13.5, abs=0.1) for _, exchange in rows)
+
+
+def test_a_stopped_session_skips_its_later_turns() -> None:
+    """A session under way when the run is stopped ends with its turn; the rest is recorded."""
+    server = FakeServer(service_s=2.0)
+    rows = drive(server, open_loop((0.0, session(0, 1, 2))), stop_at_s=11.0)
+    assert [exchange.error_class for _, exchange in rows] == [None, "interrupted", "interrupted"]
+
+
+def test_a_fault_of_our_own_is_not_hidden() -> None:
+    """An exception in this program's code ends the run with itself."""
+
+    class Broken(FakeServer):
+        async def send(self, request_id: int, body: bytes) -> Exchange:
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        drive(Broken(), open_loop((0.0, session(0)), (1.0, session(1))))
