@@ -83,7 +83,7 @@ class Api:
     """Everything the server answers.
 
     `unix_epoch_s` is Unix time minus loop time (0 on virtual time: the same bytes in each run).
-    Long texts are tokenized on `threads`, if given, so that other streams need not wait.
+    Made on the loop that runs it. Long texts are tokenized on `threads`, if given, so that other streams need not wait.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Api:
     ) -> None:
         self._engine, self._tokenizer, self.model = engine, tokenizer, model
         self._unix_epoch_s, self._threads = unix_epoch_s, threads
+        self._started_s = self._unix_time_s()
         self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", self._chat),
             "/v1/completions": ("POST", self._completions),
@@ -182,8 +183,7 @@ class Api:
         stops = request.stops()
         sequence = self._submit(prompt_ids, params, param)
         answer = Answer(self._engine, sequence, self._tokenizer, stops)
-        created = int(self._unix_epoch_s + asyncio.get_running_loop().time())
-        head = Head(f"{spelling.id_prefix}{sequence.id}", created, self.model)
+        head = Head(f"{spelling.id_prefix}{sequence.id}", self._unix_time_s(), self.model)
         if request.stream:
             options = request.stream_options or StreamOptions()
             writer = EventWriter(spelling, head, len(prompt_ids), options)
@@ -211,6 +211,9 @@ class Api:
             if not self._engine.is_healthy:
                 raise ApiError(503, str(error), code="engine_closed") from error
             raise ApiError(400, str(error), param=param) from error
+
+    def _unix_time_s(self) -> int:
+        return int(self._unix_epoch_s + asyncio.get_running_loop().time())
 
     # --- texts and tokens ---
 
@@ -248,7 +251,7 @@ class Api:
         return _json(self._model_card())
 
     def _model_card(self) -> Model:
-        return Model(self.model, int(self._unix_epoch_s), self._engine.capacity.max_model_len)
+        return Model(self.model, self._started_s, self._engine.capacity.max_model_len)
 
     async def _health(self, body: bytes) -> Reply:
         if not self._engine.is_healthy:
