@@ -83,7 +83,8 @@ class Api:
     """Everything the server answers.
 
     `unix_epoch_s` is Unix time minus loop time (0 on virtual time: the same bytes in each run).
-    Made on the loop that runs it. Long texts are tokenized on `threads`, if given, so that other streams need not wait.
+    Long texts are tokenized on `threads`, if given, so that other streams need not wait. Made on
+    the loop that will run it.
     """
 
     def __init__(
