@@ -179,6 +179,8 @@ class ResponseEnd:
 
     def _is_too_large(self, data: bytes) -> bool:
         """Whether a cap is passed; looks at a stream's line ends once a MiB, so almost never."""
+        if self.error_class is not None:
+            return True
         if self.size_bytes > MAX_BODY_BYTES:
             return self._fail("too_large", f"response over {MAX_BODY_BYTES} bytes")
         assert self.head is not None, "caps of the head are checked before"
@@ -214,13 +216,12 @@ def unframe(reads: Sequence[bytes]) -> Framed:
     pieces: list[bytes] = []
     read_end: list[int] = []
     end = ResponseEnd(pieces.append)
-    is_over, num_seen, body_bytes = False, 0, 0
+    num_seen, body_bytes = 0, 0
     for read in reads:
-        if not is_over:
-            is_over = end.feed(read)
-        for piece in pieces[num_seen:]:
-            body_bytes += len(piece)
-        num_seen = len(pieces)
+        end.feed(read)
+        while len(pieces) > num_seen:
+            body_bytes += len(pieces[num_seen])
+            num_seen += 1
         read_end.append(body_bytes)
     return Framed(
         end.head,

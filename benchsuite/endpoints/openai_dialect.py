@@ -25,6 +25,7 @@ from benchsuite.exchange import Chunk, Exchange, Kind, Response, TokenCounter, U
 __all__ = ["chat_body", "completions_body", "decode_stream", "error_text", "has_token"]
 
 MAX_ERROR_CHARS: Final = 200
+MAX_ERROR_BYTES: Final = 64 * 1024
 MAX_COUNT: Final = 10**9
 """Token counts beyond this are not believed."""
 
@@ -95,18 +96,17 @@ class _Message(Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Message).decode
 _NO_DELTA: Final = _Delta()
+_CONTENT, _REASONING, _TOOL_CALL = Kind
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Answer:
-    """What has been understood so far. Lists run over chunks."""
+    """What has been understood so far."""
 
     def __init__(self) -> None:
-        self.reads: list[int] = []
-        self.kinds: list[Kind] = []
-        self.texts: list[str] = []
-        self.running: list[int | None] = []
+        self.chunks: list[tuple[int, Kind, str, int | None]] = []  # read, kind, text, tokens so far
         self.usage: _Usage | None = None
+        self.total: int | None = None  # tokens of the answer; None: not said since the last text
         self.timings: _Timings | None = None
         self.finish_reason: str | None = None
         self.is_done = False
@@ -125,7 +125,8 @@ class _Answer:
         running = None
         if usage is not None:
             self.usage = usage
-            running = _believed(usage.completion_tokens)
+            self.total = running = _believed(usage.completion_tokens)
+        num_chunks = len(self.chunks)
         for choice in message.choices or ():
             delta = choice.delta or choice.message or _NO_DELTA
             if choice.index != 0:
@@ -133,33 +134,29 @@ class _Answer:
                 continue
             # Both keys at once are one text told twice.
             if reasoning := delta.reasoning_content or delta.reasoning:
-                self._add(read, Kind.REASONING, reasoning, running)
+                self.chunks.append((read, _REASONING, reasoning, running))
             if content := choice.text or delta.content or delta.refusal:
-                self._add(read, Kind.CONTENT, content, running)
+                self.chunks.append((read, _CONTENT, content, running))
             if (delta.tool_calls or delta.function_call) and (called := _called(delta)):
-                self._add(read, Kind.TOOL_CALL, called, running)
+                self.chunks.append((read, _TOOL_CALL, called, running))
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
+        if usage is None and len(self.chunks) > num_chunks:
+            self.total = None
         if message.timings is not None:
             self.timings = message.timings
-
-    def _add(self, read: int, kind: Kind, text: str, running: int | None) -> None:
-        self.reads.append(read)
-        self.kinds.append(kind)
-        self.texts.append(text)
-        self.running.append(running)
 
 
 def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
     """What the reads of `exchange` mean."""
     answer = _answer(exchange)
     usage = _usage(answer.usage)
-    total = usage.output_tokens if usage is not None else None
-    running = answer.running
+    total = answer.total
+    reads, kinds, texts, running = zip(*answer.chunks, strict=True) if answer.chunks else [()] * 4
     if answer.has_other_choices:  # the server's counts cover them too
-        total, running = None, [None] * len(answer.texts)
-    tokens, tokens_from = attribute(answer.texts, running, total, count_tokens)
-    columns = zip(answer.reads, answer.kinds, answer.texts, tokens, strict=True)
+        total, running = None, (None,) * len(texts)
+    tokens, tokens_from = attribute(texts, running, total, count_tokens)
+    columns = zip(reads, kinds, texts, tokens, strict=True)
     return Response(
         chunks=tuple(map(Chunk._make, columns)),
         usage=usage,
@@ -173,7 +170,7 @@ def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
 
 def has_token(exchange: Exchange) -> bool:
     """Whether any generated text has arrived so far."""
-    return bool(_answer(exchange).texts)
+    return bool(_answer(exchange).chunks)
 
 
 def _answer(exchange: Exchange) -> _Answer:
@@ -223,7 +220,8 @@ def _read_whole(answer: _Answer, framed: http_framing.Framed) -> None:
 
 
 def _read_events(answer: _Answer, stream: sse.Stream) -> None:
-    for name, data, read, is_whole in stream.events:
+    last = len(stream.data) - 1
+    for i, data in enumerate(stream.data):
         try:
             message = _decode(data)
         except (msgspec.DecodeError, RecursionError):
@@ -232,13 +230,13 @@ def _read_events(answer: _Answer, stream: sse.Stream) -> None:
                 break
             odd = _message(data)
             if odd is None:
-                if name == b"error":
+                if stream.names.get(i) == b"error":
                     answer.fail("server_error", _excerpt(data))
-                elif is_whole:
+                elif not (stream.is_cut and i == last):
                     answer.fail("malformed_event", f"not a JSON object: {_excerpt(data)}")
                 continue
             message = odd
-        answer.take(message, read)
+        answer.take(message, stream.read[i])
         if not message.choices or message.error is not None:
             _check_error(answer, message, data)
     _check_end(answer, stream)
@@ -301,7 +299,7 @@ def error_text(body: bytes) -> str:
     Bodies seen: `{"error": {message, type, code}}` with a number or text as code,
     `{"error": text}`, `{"object": "error", "message"}`, `{"detail": text or list}`, plain text.
     """
-    text = body.decode(errors="replace").strip().removeprefix("data:")
+    text = body[:MAX_ERROR_BYTES].decode(errors="replace").strip().removeprefix("data:")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

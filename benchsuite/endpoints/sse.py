@@ -26,32 +26,71 @@ class Event(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """The events of a body."""
+    """The events of a body, as columns."""
 
-    events: tuple[Event, ...]
-    num_replaced: int  # invalid UTF-8 sequences in data that became U+FFFD
-    num_unknown: int  # lines that are no field of the standard
-    is_too_large: bool  # a line over MAX_LINE_BYTES; parsing stopped there
+    data: list[bytes]  # [events]
+    read: list[int]  # [events]
+    names: dict[int, bytes]  # of the few events that have one, by position
+    is_cut: bool = False  # the last event lacks its blank line
+    num_replaced: int = 0  # invalid UTF-8 sequences in data that became U+FFFD
+    num_unknown: int = 0  # lines that are no field of the standard
+    is_too_large: bool = False  # a line over MAX_LINE_BYTES; parsing stopped there
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        last = len(self.data) - 1
+        return tuple(
+            Event(self.names.get(i, b""), data, read, not (self.is_cut and i == last))
+            for i, (data, read) in enumerate(zip(self.data, self.read, strict=True))
+        )
 
 
 def parse(body: bytes, read_end: Sequence[int]) -> Stream:
     """The events of `body`, of which `read_end[i]` bytes had arrived after read i."""
-    events: list[Event] = []
+    stream = Stream([], [], {})
+    start = len(_BOM) if body.startswith(_BOM) else 0
+    start = _parse_plain(stream, body, start, read_end)
+    return _repaired(_parse_lines(stream, body, start, read_end))
+
+
+def _parse_plain(stream: Stream, body: bytes, start: int, read_end: Sequence[int]) -> int:
+    """Take events that are one `data: ` line and LF LF, as nearly all are, up to another kind.
+
+    Returns where the rest begins. In a body with a CR, which ends lines too, that is at once.
+    """
+    add_data, add_read, find = stream.data.append, stream.read.append, body.find
+    read = 0
+    last = len(body) - 1 if b"\r" not in body else 0
+    while body.startswith(b"data: ", start):
+        stop = find(b"\n", start)
+        if not start < stop < last or body[stop + 1] != 10 or stop - start > MAX_LINE_BYTES:
+            break
+        while read_end[read] <= stop:
+            read += 1
+        add_data(body[start + 6 : stop])
+        add_read(read)
+        start = stop + 2
+    return start
+
+
+def _parse_lines(stream: Stream, body: bytes, start: int, read_end: Sequence[int]) -> Stream:
+    """Take the events of `body` from `start` on, line by line, by the standard's rules."""
     name, data, data_end = b"", None, 0  # of the event under way; data_end: its last line's end
     num_unknown, read = 0, 0
-    start = len(_BOM) if body.startswith(_BOM) else 0
-    lines = body[start:].splitlines(keepends=True)  # of bytes: at CR, LF and CRLF only
-    for line in (*lines, _END):
+    for line in (*body[start:].splitlines(keepends=True), _END):  # of bytes: at CR, LF, CRLF
         content = line.rstrip(b"\r\n")
         if not content:
             if data is not None:
-                data_end = min(data_end, len(body) - 1)
-                while read_end[read] <= data_end:
+                while read_end[read] <= min(data_end, len(body) - 1):
                     read += 1
-                events.append(Event(name, data, read, line is not _END))
-            name, data = b"", None
+                if name:
+                    stream.names[len(stream.data)] = name
+                stream.data.append(data)
+                stream.read.append(read)
+            if line is not _END:
+                name, data = b"", None
         elif len(content) > MAX_LINE_BYTES:
-            return _repaired(events, num_unknown, is_too_large=True)
+            return stream._replace(num_unknown=num_unknown, is_too_large=True)
         else:
             field, value = _field(content)
             if field == b"data":
@@ -62,7 +101,7 @@ def parse(body: bytes, read_end: Sequence[int]) -> Stream:
             elif field not in _IGNORED:
                 num_unknown += 1
         start += len(line)
-    return _repaired(events, num_unknown, is_too_large=False)
+    return stream._replace(num_unknown=num_unknown, is_cut=data is not None)
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
@@ -73,18 +112,15 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     return name, value.removeprefix(b" ")
 
 
-def _repaired(events: list[Event], num_unknown: int, *, is_too_large: bool) -> Stream:
+def _repaired(stream: Stream) -> Stream:
     """The stream, with data that is not UTF-8 replaced as the standard's decoder does.
 
     Line ends are ASCII, so repairing each event gives what repairing the whole body would.
     """
     num_replaced = 0
-    for i, event in enumerate(events):
-        if event.data.isascii():
-            continue
-        text = event.data.decode(errors="replace")
-        replaced = text.count(_REPLACEMENT) - event.data.count(_REPLACEMENT.encode())
-        if replaced:
-            events[i] = event._replace(data=text.encode())
-            num_replaced += replaced
-    return Stream(tuple(events), num_replaced, num_unknown, is_too_large)
+    for i, data in enumerate(stream.data):
+        if not data.isascii():
+            text = data.decode(errors="replace")
+            num_replaced += text.count(_REPLACEMENT) - data.count(_REPLACEMENT.encode())
+            stream.data[i] = text.encode()
+    return stream._replace(num_replaced=num_replaced)

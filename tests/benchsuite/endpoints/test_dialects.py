@@ -134,6 +134,22 @@ def test_parallel_tool_calls_of_one_event() -> None:
     assert [c.text for c in response.chunks] == ["f0f1", '{"x"']
 
 
+def test_a_count_from_before_the_text_is_not_its_total() -> None:
+    """Usage that came with the first event only (a proxy's) says nothing of what followed."""
+    early = chunk({"role": "assistant", "content": ""}, **counts(9, 1))
+    response = body_of(early, *words("a ", "b ", "c "), FINISH, DONE)
+    assert (response.output_tokens, response.tokens_from) == (3, "tokenizer")
+    assert response.usage == Usage(9, 1, None, None)
+
+
+def test_a_cut_stream_with_running_usage_counts_what_came() -> None:
+    """The last count that came with text is the total of what was received."""
+    pieces = [chunk({"content": "w "}, **counts(9, 2 * i)) for i in (1, 2, 3)]
+    response = body_of(*pieces)
+    assert (response.output_tokens, response.tokens_from) == (6, "running_usage")
+    assert response.error_class == "truncated"
+
+
 def test_events_of_another_api_are_no_answer() -> None:
     """/v1/responses streams named events without choices: no tokens, and no success."""
     script = stream(

@@ -1,5 +1,7 @@
 """Where a response ends does not depend on how its bytes were cut."""
 
+import gc
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -189,6 +191,19 @@ def test_bytes_after_the_end_spoil_the_connection(name: str, surplus: bytes) -> 
         assert (framed.body, framed.is_complete) == (body, True)
         assert framed.head is not None
         assert framed.head.status in (200, 204)
+
+
+def test_nothing_is_left_for_the_garbage_collector() -> None:
+    """It is off while a run is measured: a finished reader must free itself."""
+    end = ResponseEnd()
+    end.feed(WHOLE["chunks"][0])
+    message = weakref.ref(end._message)
+    gc.disable()
+    try:
+        del end
+        assert message() is None
+    finally:
+        gc.enable()
 
 
 def test_head_is_told() -> None:

@@ -50,6 +50,8 @@ pieces = st.sampled_from(
         b"data",
         b"data:",
         b"data: ",
+        b"data: plain\n\n",
+        b"data: plain\r\n\r\n",
         b"event: ping",
         b"event:",
         b"id: 7",
