@@ -1,0 +1,37 @@
+"""CHARTS: the catalogue, in the order of the page. A chart is a function and a line here."""
+
+from typing import Final
+
+from benchsuite.records.table import RunData
+from benchsuite.report.charts.base import Chart, Draw
+from benchsuite.report.charts.distributions import e2e_latency, itl, tpot, ttft
+from benchsuite.report.charts.outcomes import attainment, errors, waterfall
+from benchsuite.report.charts.timelines import (
+    arrivals,
+    in_flight,
+    itl_over_time,
+    throughput,
+    ttft_over_time,
+)
+from benchsuite.results.result import RunResult
+
+CHARTS: Final[tuple[Draw, ...]] = (
+    attainment,
+    ttft,
+    tpot,
+    itl,
+    e2e_latency,
+    ttft_over_time,
+    itl_over_time,
+    in_flight,
+    throughput,
+    arrivals,
+    waterfall,
+    errors,
+)
+
+
+def charts(result: RunResult, data: RunData) -> tuple[Chart, ...]:
+    """Every chart that has something to show."""
+    drawn = (draw(result, data) for draw in CHARTS)
+    return tuple(chart for chart in drawn if chart is not None)

@@ -1,0 +1,83 @@
+"""Chart: a figure and the words around it; and the questions all charts ask of a run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
+from benchsuite.report.quantities import visible
+from benchsuite.results.result import RunResult
+
+MAX_LABEL: Final = 60
+
+
+class Table(NamedTuple):
+    """The numbers behind a chart, for those who do not see it."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One question put to a run. `reading` says in a sentence or two what the figure shows."""
+
+    key: str  # its id in the page
+    title: str
+    reading: str
+    figure: go.Figure
+    table: Table
+    note: str = ""  # what was left out
+    is_wide: bool = True
+    height_px: int = 300
+
+
+Draw = Callable[[RunResult, RunData], Chart | None]
+"""A chart of a run; None where there is nothing to show. Pure."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Values with the request that each belongs to and when it was, all [points]."""
+
+    values_s: FloatArray
+    request: IntArray  # index into the columns of RunData
+    at_s: FloatArray  # seconds from run start
+
+    def __len__(self) -> int:
+        return len(self.values_s)
+
+    def where(self, keep: BoolArray) -> "Points":
+        return Points(self.values_s[keep], self.request[keep], self.at_s[keep])
+
+    @property
+    def known(self) -> "Points":
+        """Those that are not NaN."""
+        return self.where(~np.isnan(self.values_s))
+
+
+def per_request(values_s: FloatArray, data: RunData) -> Points:
+    """One value per request, at its origin."""
+    return Points(values_s, np.arange(len(data)), data.origin_s)
+
+
+def per_token(values_s: FloatArray, data: RunData) -> Points:
+    """One value per token, when it arrived."""
+    return Points(values_s, data.request_of_token, np.repeat(data.chunk_s, data.chunk_tokens))
+
+
+def plain(text: str) -> str:
+    """`text` as plotly shows it letter by letter: no pseudo-HTML, entity, template or newline."""
+    exchanged = text.translate({ord("<"): "‹", ord(">"): "›", ord("&"): "＆", ord("\n"): " "})
+    shown = visible(exchanged.replace("%{", "% {"))
+    return shown if len(shown) <= MAX_LABEL else shown[: MAX_LABEL - 1] + "…"
+
+
+def slowest(data: RunData, limit: int = 20) -> IntArray:
+    """Indices of the requests in the window that took longest, due to end, worst first."""
+    took_s = np.where(data.in_window, data.finished_s - data.origin_s, np.nan)
+    order = np.argsort(-took_s, kind="stable")  # NaN comes last
+    return order[: min(limit, int(np.count_nonzero(~np.isnan(took_s))))]

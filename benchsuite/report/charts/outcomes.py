@@ -1,0 +1,199 @@
+"""How requests ended: targets met, what the slowest waited for, what went wrong."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from benchsuite.metrics.base import Interval
+from benchsuite.records.table import FloatArray, RunData
+from benchsuite.report.charts.base import Chart, Table, plain, slowest
+from benchsuite.report.charts.figure import (
+    BLUE,
+    INK,
+    MUTED,
+    PAPER,
+    PURPLE,
+    VERMILLION,
+    empty,
+    milli,
+)
+from benchsuite.report.quantities import bounds, milliseconds, percent
+from benchsuite.results.result import RunResult
+
+MAX_ERROR_CLASSES: Final = 12
+MAX_CLASSES: Final = 8
+
+
+class _Share(NamedTuple):
+    label: str
+    slo_class: str
+    share: float
+    interval: Interval
+    is_joint: bool
+
+
+def attainment(result: RunResult, data: RunData) -> Chart | None:
+    """The share of requests that met each target, per class, with its interval."""
+    del data
+    shares = _shares(result)
+    if not shares:
+        return None
+    figure = empty("share of requests")
+    _add_shares(figure, [share for share in shares if share.is_joint], BLUE, "diamond")
+    _add_shares(figure, [share for share in shares if not share.is_joint], MUTED, "circle")
+    low = min(share.interval[0] for share in shares)
+    figure.update_xaxes(tickformat=".4~%", range=[low - (1 - low) * 0.05 - 0.002, 1.002])
+    labels = [share.label for share in reversed(shares)]
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=labels)
+    figure.update_layout(showlegend=False)
+    joint = [share for share in shares if share.is_joint]
+    worst = min(joint, key=lambda share: share.share)
+    least = f"least in {plain(worst.slo_class)}: " if len(joint) > 1 else ""
+    return Chart(
+        key="attainment",
+        title="What share of requests met their targets?",
+        reading=f"All targets together, {least}{percent(worst.share)} "
+        f"({bounds(worst.interval)}). A request that failed is a miss.",
+        figure=figure,
+        table=Table(
+            ("class and target", "share met", "95 % interval"),
+            tuple((share.label, percent(share.share), bounds(share.interval)) for share in shares),
+        ),
+        note="Whiskers are 95 % intervals (Wilson).",
+        height_px=90 + 30 * len(shares),
+    )
+
+
+def _shares(result: RunResult) -> list[_Share]:
+    """A row for each class of requests, and one for each of its targets where it has several."""
+    rows: list[_Share] = []
+    for name, found in list(result.attainment.items())[:MAX_CLASSES]:
+        if found.share is None or found.interval is None:
+            continue
+        rows.append(_Share(f"{plain(name)}: all targets", name, found.share, found.interval, True))
+        rows += [
+            _Share(
+                f"{plain(name)}: {plain(slo)} ≤ {milliseconds(target.limit)}",
+                name,
+                target.share,
+                target.interval,
+                False,
+            )
+            for slo, target in found.slos.items()
+            if target.share is not None and target.interval is not None
+        ]
+    return rows
+
+
+def _add_shares(figure: go.Figure, rows: list[_Share], colour: str, symbol: str) -> None:
+    share = np.array([row.share for row in rows])
+    low, high = (np.array([row.interval[i] for row in rows]) for i in (0, 1))
+    figure.add_scatter(
+        x=share.astype(np.float32),
+        y=[row.label for row in rows],
+        mode="markers",
+        marker={"color": colour, "symbol": symbol, "size": 10},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": (high - share).astype(np.float32),
+            "arrayminus": (share - low).astype(np.float32),
+            "color": colour,
+            "thickness": 1.5,
+            "width": 5,
+        },
+        hovertemplate="%{y}: %{x:.2%}",
+    )
+
+
+def waterfall(result: RunResult, data: RunData) -> Chart | None:
+    """Where the slowest requests spent their time, from when they were due."""
+    del result
+    worst = slowest(data)
+    if not len(worst):
+        return None
+    labels = [
+        f"{'' if data.status[i] == 'ok' else '× '}{int(data.request_id[i])}" for i in worst.tolist()
+    ]
+    phases = _phases(data, worst)
+    figure = empty("after it was due, ms", "request")
+    for (name, took_s), (colour, pattern) in zip(phases.items(), _PHASE_LOOKS, strict=True):
+        figure.add_bar(
+            x=milli(took_s),
+            y=labels,
+            name=name,
+            orientation="h",
+            marker={
+                "color": colour,
+                "line": {"width": 0},
+                "pattern": {"shape": pattern, "fgcolor": PAPER, "size": 5, "solidity": 0.3},
+            },
+            hovertemplate=f"%{{y}}, {name}: %{{x:,.4~g}} ms",
+        )
+    figure.update_layout(barmode="stack", bargap=0.35)
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont_size=11)
+    rows = zip(
+        labels, *([milliseconds(s) for s in t.tolist()] for t in phases.values()), strict=True
+    )
+    failed = any(data.status[i] != "ok" for i in worst.tolist())
+    return Chart(
+        key="waterfall",
+        title="What were the slowest requests waiting for?",
+        reading=f"The {len(worst)} slowest requests of the measured window, worst first, numbered "
+        f"as in requests.parquet{'; × marks those that failed' if failed else ''}."
+        if len(worst) > 1
+        else "The only request of the measured window.",
+        figure=figure,
+        table=Table(("request", *phases), tuple(rows)),
+        height_px=110 + 20 * len(worst),
+    )
+
+
+_PHASE_LOOKS: Final = ((INK, "/"), (VERMILLION, ""), (BLUE, ""), (PURPLE, "x"))
+
+
+def _phases(data: RunData, which: np.ndarray) -> dict[str, FloatArray]:
+    """Seconds spent in each phase; what never came is counted to the phase that was waiting."""
+    end_s = data.finished_s[which]
+    moments_s = [data.origin_s[which]]
+    for column in (data.sent_s, data.first_token_s, data.last_token_s):
+        moment_s = column[which]
+        moments_s.append(np.where(np.isnan(moment_s), end_s, moment_s))
+    gaps_s = np.maximum(np.diff([*moments_s, end_s], axis=0), 0.0)
+    names = ("due to sent", "sent to first token", "first to last token", "last token to end")
+    return dict(zip(names, gaps_s, strict=True))
+
+
+def errors(result: RunResult, data: RunData) -> Chart | None:
+    """How many requests failed, by what went wrong; one kind alone needs no chart."""
+    del data
+    counts = sorted(result.errors.items(), key=lambda item: (-item[1], item[0]))
+    if len(counts) < 2:
+        return None
+    shown, total = counts[:MAX_ERROR_CLASSES], sum(result.errors.values())
+    figure = empty("requests")
+    figure.add_bar(
+        x=np.array([count for _, count in shown], dtype=np.int32),
+        y=[plain(name) for name, _ in shown],
+        orientation="h",
+        marker={"color": VERMILLION},
+        text=[f"{count:,}" for _, count in shown],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:,}",
+    )
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    figure.update_layout(showlegend=False, bargap=0.45)
+    return Chart(
+        key="errors",
+        title="What went wrong?",
+        reading=f"{total:,} of {result.requests.sent:,} requests sent did not end well, "
+        f"most often: {counts[0][0]} ({counts[0][1]:,}).",
+        figure=figure,
+        table=Table(
+            ("error class", "requests"), tuple((name, f"{count:,}") for name, count in counts)
+        ),
+        note="The rarer classes are in the table." if len(counts) > len(shown) else "",
+        height_px=90 + 28 * len(shown),
+    )

@@ -1,0 +1,114 @@
+"""report.html: one file that opens offline, says its verdict first, and runs nothing but its own.
+
+Its content policy (CSP) allows no network and no script but the two whose hashes it lists: ours,
+and plotly's, which travels compressed and is unpacked by ours when a chart comes into view.
+Text from outside is made visible and escaped where the template writes it, in one place.
+"""
+
+import base64
+import gzip
+import hashlib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from benchsuite.records.table import RunData
+from benchsuite.report import sections
+from benchsuite.report.charts import charts
+from benchsuite.report.charts.base import Chart
+from benchsuite.report.quantities import visible
+from benchsuite.results.result import RunResult
+
+
+class Drawing(NamedTuple):
+    """A chart and its figure as the page's script reads it."""
+
+    chart: Chart
+    json: Markup
+
+
+def write(result: RunResult, data: RunData, path: Path) -> None:
+    """Write the report of one run to `path`; all of it is in this one file."""
+    path.write_text(render(result, data), encoding="utf-8")
+
+
+def render(result: RunResult, data: RunData) -> str:
+    """The page. The same run gives the same page, letter by letter."""
+    library = _plotly()
+    script = _beside("page.js")
+    return (
+        _templates()
+        .get_template("template.html.jinja")
+        .render(
+            result=result,
+            policy=Markup(content_policy(script.encode(), library.text)),
+            style=Markup(_beside("style.css")),
+            script=Markup(script),
+            library=library.packed,
+            drawings=[_drawing(chart) for chart in charts(result, data)],
+            facts=sections.facts(result),
+            metrics=sections.metrics(result),
+            targets=sections.targets(result),
+            instrument=sections.instrument(result),
+            checks=sections.checks(result),
+            slowest_head=sections.SLOWEST_HEAD,
+            slowest=sections.slowest_requests(data),
+            failures=sections.failures(data),
+            scenario=sections.scenario_text(result),
+            environment=sections.environment(result),
+        )
+    )
+
+
+def content_policy(*scripts: bytes) -> str:
+    """A Content-Security-Policy under which nothing is fetched and only `scripts` run.
+
+    Styles may be inline because plotly writes some; with nowhere to fetch from they can reach
+    nothing.
+    """
+    hashes = (base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+class _Library(NamedTuple):
+    """plotly's script as its Python package brings it, and as the page carries it."""
+
+    text: bytes
+    packed: Markup
+
+
+@cache
+def _plotly() -> _Library:
+    text = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return _Library(text, Markup(base64.b64encode(gzip.compress(text, 9, mtime=0)).decode()))
+
+
+def _drawing(chart: Chart) -> Drawing:
+    # Only "<" could end the script element that holds it, or open a comment there.
+    return Drawing(chart, Markup(chart.figure.to_json(engine="json").replace("<", "\\u003c")))
+
+
+def _beside(name: str) -> str:
+    return (resources.files("benchsuite.report") / name).read_text(encoding="utf-8")
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("benchsuite.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+    )
+
+
+def _finalize(value: object) -> object:
+    """Every value on its way into the page; jinja escapes what this gives back."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,333 @@
+"""What the report's tables say: rows of text from a result. Pure; knows no HTML and no terminal."""
+
+import io
+from typing import Final, NamedTuple
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from benchsuite.metrics.base import Interval, Summary
+from benchsuite.metrics.latency import tpot, ttft
+from benchsuite.metrics.validity import Check
+from benchsuite.records.table import RunData
+from benchsuite.report.charts.base import slowest
+from benchsuite.report.quantities import bounds, milliseconds, number, percent
+from benchsuite.results.result import RunResult, Spread
+
+HEADLINE: Final = ("ttft", "tpot", "itl", "e2e_latency")
+QUANTILES: Final = ("p50", "p90", "p99")
+MAX_MESSAGE: Final = 300
+
+
+class Fact(NamedTuple):
+    """One of the few large numbers under the verdict."""
+
+    name: str
+    value: str
+    more: str
+
+
+class Cell(NamedTuple):
+    """A number, and what stands small below it."""
+
+    value: str
+    more: str = ""
+
+
+class MetricRow(NamedTuple):
+    title: str
+    name: str  # with the target, where all classes share one
+    cells: tuple[Cell, ...]
+
+
+class MetricTable(NamedTuple):
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[MetricRow, ...]
+    is_headline: bool
+
+
+class TargetRow(NamedTuple):
+    slo_class: str
+    target: str
+    limit: str
+    met: str
+    share: str
+    interval: str
+
+
+class CheckRow(NamedTuple):
+    name: str
+    passed: str
+    is_ok: bool
+    value: str
+    limit: str
+    sentence: str
+
+
+Rows = tuple[tuple[str, ...], ...]
+
+
+def facts(result: RunResult) -> tuple[Fact, ...]:
+    """Counts, window, and the numbers that most people came for."""
+    counts, (start_s, end_s) = result.requests, result.window_s
+    found = [
+        Fact("Ended well", f"{counts.ok:,}", f"of {counts.sent:,} requests sent"),
+        Fact(
+            "Measured",
+            f"{number(end_s - start_s)} s",
+            f"{counts.in_window:,} requests, of {number(result.duration_s)} s in all",
+        ),
+    ]
+    for name, quantile, title in (
+        ("attainment", "mean", "Met every target"),
+        ("ttft", "p50", "Median time to first token"),
+        ("ttft", "p99", "p99 time to first token"),
+        ("output_token_rate", "mean", "Output tokens/s"),
+    ):
+        summary = result.summaries.get(name)
+        value = getattr(summary, quantile) if summary else None
+        if summary is not None and value is not None:
+            interval = getattr(summary, f"{quantile}_ci")
+            more = f"95 %: {_bounds(interval, summary.unit)}" if interval else ""
+            found.append(Fact(title, quantity(value, summary.unit), more))
+    return tuple(found)
+
+
+def metrics(result: RunResult) -> tuple[MetricTable, ...]:
+    """Headline distributions, numbers of the whole run, and then all other distributions."""
+    every = result.summaries.values()
+    whole = tuple(summary for summary in every if _is_whole(summary))
+    head = tuple(s for s in every if s.metric in HEADLINE and not _is_whole(s))
+    rest = tuple(s for s in every if s.metric not in HEADLINE and not _is_whole(s) and s.n)
+    has_target = any(only_limit(result, summary.metric) is not None for summary in head)
+    marks = " ✓ within the target, ✗ beyond it." if has_target else ""
+    columns = ("metric", "unit", *QUANTILES, "mean", "n")
+    tables = (
+        MetricTable(
+            f"Requests of the measured window; small below: 95 % intervals.{marks}",
+            columns,
+            tuple(_spread_row(summary, result) for summary in head),
+            True,
+        ),
+        MetricTable(
+            "The measured window as a whole; small below: 95 % intervals where there are any.",
+            ("metric", "unit", "value"),
+            tuple(_whole_row(summary) for summary in whole),
+            True,
+        ),
+        MetricTable("More metrics", columns, tuple(_spread_row(s, result) for s in rest), False),
+    )
+    return tuple(table for table in tables if table.rows)
+
+
+def _is_whole(summary: Summary) -> bool:
+    """One number for the run: it has no quantiles, and none was refused."""
+    return summary.p50 is None and not summary.refused
+
+
+def _spread_row(summary: Summary, result: RunResult) -> MetricRow:
+    limit = only_limit(result, summary.metric)
+    cells = [_quantile_cell(summary, name, limit) for name in QUANTILES]
+    return MetricRow(
+        summary.title,
+        summary.metric + (f" ≤ {milliseconds(limit)}" if limit is not None else ""),
+        (
+            Cell(unit(summary.unit)),
+            *cells,
+            _cell(summary.mean, summary.mean_ci, summary.unit),
+            Cell(f"{summary.n:,}"),
+        ),
+    )
+
+
+def _whole_row(summary: Summary) -> MetricRow:
+    value = _cell(summary.mean, summary.mean_ci, summary.unit)
+    return MetricRow(summary.title, summary.metric, (Cell(unit(summary.unit)), value))
+
+
+def _quantile_cell(summary: Summary, name: str, limit: float | None) -> Cell:
+    value = getattr(summary, name)
+    if value is None:
+        return Cell("–", f"n < {summary.refused[name]:,}" if name in summary.refused else "")
+    cell = _cell(value, getattr(summary, f"{name}_ci"), summary.unit)
+    if limit is None:
+        return cell
+    return Cell(f"{'✓' if value <= limit else '✗'} {cell.value}", cell.more)
+
+
+def only_limit(result: RunResult, metric: str) -> float | None:
+    """The target set for a metric, if all classes that have one agree."""
+    limits = {a.slos[metric].limit for a in result.attainment.values() if metric in a.slos}
+    return limits.pop() if len(limits) == 1 else None
+
+
+def _cell(value: float | None, interval: Interval | None, unit: str) -> Cell:
+    if value is None:
+        return Cell("–")
+    return Cell(bare(value, unit), _bounds(interval, unit) if interval else "")
+
+
+def _bounds(interval: Interval, unit: str) -> str:
+    return f"{bare(interval[0], unit)} to {bare(interval[1], unit)}"
+
+
+def bare(value: float, unit: str) -> str:
+    """A value without its unit, as a column of that unit holds it; shares are per cent."""
+    if unit == "share":
+        return percent(value)
+    return number(value * 1e3) if unit in ("s", "s/token") else number(value)
+
+
+def unit(unit: str) -> str:
+    """What stands in a column of units: people read milliseconds."""
+    return {"s": "ms", "s/token": "ms/token", "share": ""}.get(unit, unit)
+
+
+def quantity(value: float, of_unit: str) -> str:
+    """A value with its unit, but for a rate whose title says it."""
+    return milliseconds(value) if of_unit == "s" else bare(value, of_unit)
+
+
+def targets(result: RunResult) -> tuple[TargetRow, ...]:
+    """Each class's attainment, then each of its targets alone."""
+    rows: list[TargetRow] = []
+    for name, found in result.attainment.items():
+        joint = (f"{found.met:,} of {found.num:,}", _share(found.share), bounds(found.interval))
+        rows.append(TargetRow(name, "all together", "", *joint))
+        rows += [
+            TargetRow(
+                "",
+                slo,
+                milliseconds(target.limit),
+                f"{target.met:,} of {found.num:,}",
+                _share(target.share),
+                bounds(target.interval),
+            )
+            for slo, target in found.slos.items()
+        ]
+    return tuple(rows)
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else percent(share)
+
+
+def checks(result: RunResult) -> tuple[CheckRow, ...]:
+    """Every check; those that failed first."""
+    ordered = sorted(result.checks, key=lambda check: (check.ok, not check.hard))
+    return tuple(_check_row(check) for check in ordered)
+
+
+def _check_row(check: Check) -> CheckRow:
+    failed = "✗ no" if check.hard else "! no, a warning"
+    return CheckRow(
+        check.name.replace("_", " "),
+        "✓ yes" if check.ok else failed,
+        check.ok,
+        _measured(check.value, check.unit),
+        _measured(check.limit, check.unit),
+        check.sentence,
+    )
+
+
+def _measured(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    if unit == "s":
+        return milliseconds(value)
+    return percent(value) if unit == "share" else f"{number(value)} {unit}".rstrip()
+
+
+def instrument(result: RunResult) -> tuple[tuple[str, str], ...]:
+    """The benchmark's own error: what, and how large."""
+    found = result.instrument
+    words = {
+        "kernel": "by the kernel, as bytes arrived",
+        "user": "by the program, when it read them",
+        "virtual": "on virtual time, exactly",
+    }
+    stamps = [
+        f"{percent(share)} {words.get(source, source)}"
+        for source, share in found.stamp_source.items()
+        if share > 0
+    ]
+    rows = [
+        ("Token times were stamped", ", ".join(stamps) or "not at all"),
+        ("Requests left later than due by", _spread(found.send_delay)),
+        ("The program saw bytes later than the kernel by", _spread(found.client_lag)),
+    ]
+    if found.timer_resolution_s is not None:
+        rows.append(("The timer resolves", milliseconds(found.timer_resolution_s)))
+    return tuple(rows)
+
+
+def _spread(spread: Spread) -> str:
+    named = (("median", spread.p50), ("p99", spread.p99), ("most", spread.max))
+    parts = [f"{name} {milliseconds(value_s)}" for name, value_s in named if value_s is not None]
+    return ", ".join(parts) or "not measured"
+
+
+SLOWEST_HEAD: Final = (
+    "request", "class", "ended", "due at s", "sent after ms", "ttft ms", "tpot ms", "e2e ms",
+    "prompt tokens", "output tokens",
+)  # fmt: skip
+
+
+def slowest_requests(data: RunData) -> Rows:
+    """The columns of SLOWEST_HEAD, worst first."""
+    first_s, pace_s, origin_s = ttft(data), tpot(data), data.origin_s
+    return tuple(
+        (
+            str(int(data.request_id[i])),
+            data.slo_class[i],
+            data.error_class[i] or data.status[i],
+            number(float(origin_s[i])),
+            _ms(data.sent_s[i] - origin_s[i]),
+            _ms(first_s[i]),
+            _ms(pace_s[i]),
+            _ms(data.finished_s[i] - origin_s[i]),
+            f"{int(data.prompt_tokens[i]):,}",
+            f"{int(data.output_tokens[i]):,}",
+        )
+        for i in slowest(data).tolist()
+    )
+
+
+def _ms(value_s: float) -> str:
+    return number(float(value_s) * 1e3)
+
+
+def failures(data: RunData) -> Rows:
+    """Error class, an example of its message, and how often; the most frequent first."""
+    found: dict[str, list[int]] = {}
+    for i in np.flatnonzero(~data.ok).tolist():
+        found.setdefault(data.error_class[i] or data.status[i], []).append(i)
+    rows = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    return tuple(
+        (name, data.error[which[0]][:MAX_MESSAGE] or "–", f"{len(which):,}") for name, which in rows
+    )
+
+
+def scenario_text(result: RunResult) -> str:
+    """The resolved scenario as YAML, in its own order."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    text = io.StringIO()
+    yaml.dump(result.scenario, text)
+    return text.getvalue()
+
+
+def environment(result: RunResult) -> Rows:
+    """The machine and the versions."""
+    found, memory = result.environment, result.environment.memory_bytes
+    return (
+        ("benchsuite", found.benchsuite),
+        ("git commit", found.git_commit or "none"),
+        ("Python", found.python),
+        ("platform", found.platform),
+        ("processor", found.cpu_model),
+        ("cores", f"{found.cores} for this process"),
+        ("memory", "unknown" if memory is None else f"{memory / 2**30:.1f} GiB"),
+        *sorted(found.libraries.items()),
+    )

@@ -1,0 +1,84 @@
+"""The table after a run, for a terminal: verdict first, then numbers, then where to look."""
+
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from benchsuite.report.quantities import number, visible
+from benchsuite.report.sections import metrics, targets
+from benchsuite.results.result import RunResult
+
+
+def show(result: RunResult, console: Console, folder: Path) -> None:
+    """Print what a run found and where, in `folder`, its report lies."""
+    _print_verdict(result, console)
+    console.print(_text(_counts(result)))
+    for table in (_metric_table(result), _target_table(result)):
+        if table.rows:
+            console.print(table)
+    for warning in result.warnings:
+        console.print(_text(f"! {warning}", "yellow"))
+    console.print(_text(f"Report: {folder / 'report.html'}"), soft_wrap=True)
+
+
+def _print_verdict(result: RunResult, console: Console) -> None:
+    if result.verdict == "valid":
+        console.print(_text(f"✓ valid: {result.name}", "bold green"))
+    else:
+        console.print(_text(f"✗ INVALID: {result.name}", "bold red"))
+    for reason in result.reasons:
+        console.print(_text(f"  - {reason}", "red"))
+    if result.partial:
+        console.print(_text(f"! incomplete: {result.partial}", "yellow"))
+
+
+def _counts(result: RunResult) -> str:
+    counts, (start_s, end_s) = result.requests, result.window_s
+    ends = {"error": counts.error, "timeout": counts.timeout, "cancelled": counts.cancelled}
+    failed = "".join(f", {count:,} {name}" for name, count in ends.items() if count)
+    return (
+        f"{counts.sent:,} of {counts.planned:,} requests sent: {counts.ok:,} ok{failed}. "
+        f"Measured: {counts.in_window:,} in {number(end_s - start_s)} s."
+    )
+
+
+def _metric_table(result: RunResult) -> Table:
+    """Headline distributions and the numbers of the whole run, whose value stands under mean."""
+    table = _table("metric", "unit", "p50", "p90", "p99", "mean", "95 % of mean")
+    for group in metrics(result):
+        for row in group.rows if group.is_headline else ():
+            if len(row.cells) == 2:
+                of_unit, mean = row.cells
+                cells = [of_unit.value, "", "", "", mean.value, mean.more]
+            else:
+                of_unit, *quantiles, mean, _ = row.cells
+                spread = [
+                    f"({cell.more})" if cell.value == "–" else cell.value for cell in quantiles
+                ]
+                cells = [of_unit.value, *spread, mean.value, mean.more]
+            table.add_row(*(_text(cell) for cell in (row.name, *cells)))
+    return table
+
+
+def _target_table(result: RunResult) -> Table:
+    table = _table("class", "target", "limit", "met", "share", "95 %")
+    for row in targets(result):
+        table.add_row(*(_text(cell) for cell in row))
+    return table
+
+
+def _table(*head: str) -> Table:
+    """Two columns of words, then numbers; fits 80 letters."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for position, name in enumerate(head):
+        justify: JustifyMethod = "left" if position < 2 else "right"
+        table.add_column(name, justify=justify, no_wrap=position != 1)
+    return table
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Text as it stands: no markup and no control characters from outside."""
+    return Text(visible(words).replace("\n", " "), style=style)

@@ -1,0 +1,200 @@
+"""Charts answer their question with measured numbers, whatever the run was like."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchsuite.records.table import RunData
+from benchsuite.report.charts import charts
+from benchsuite.report.charts.base import Chart, plain, slowest
+from benchsuite.report.charts.figure import MAX_SLICES, MAX_TICKS, log_ticks, slices
+from tests.benchsuite.report.synthetic import make_data, make_result
+
+ALWAYS = ["time-ttft", "in-flight", "arrivals", "waterfall"]
+SPREADS = ["spread-ttft", "spread-tpot", "spread-itl", "spread-e2e_latency"]
+
+
+def drawn(data: RunData, **changes: object) -> dict[str, Chart]:
+    return {chart.key: chart for chart in charts(make_result(data, **changes), data)}
+
+
+def trace(chart: Chart, name: str) -> go.Scatter:
+    return next(trace for trace in chart.figure.data if trace.name == name)
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        (
+            make_data(),
+            {"attainment", *SPREADS, *ALWAYS, "time-itl", "throughput"},
+        ),
+        (
+            make_data(300, is_closed=True),
+            {"attainment", *SPREADS, *ALWAYS, "time-itl", "throughput"},
+        ),
+        (
+            make_data(60, 1),  # one token each: no pace, no gaps
+            {"attainment", "spread-ttft", "spread-e2e_latency", *ALWAYS, "throughput"},
+        ),
+        (
+            make_data(1, 5, fail=0),
+            {"attainment", *SPREADS, *ALWAYS, "time-itl", "throughput"},
+        ),
+        (make_data(5, 5, fail=5), {"attainment", *ALWAYS}),  # none ended well
+        (make_data(0), set()),
+    ],
+    ids=["usual", "closed loop", "one token", "one request", "all failed", "nothing sent"],
+)
+def test_a_chart_is_there_if_it_has_something_to_show(data: RunData, keys: set[str]) -> None:
+    """And only then; each has words and numbers beside it."""
+    found = drawn(data)
+    assert set(found) == keys
+    for chart in found.values():
+        assert chart.reading
+        assert "nan" not in chart.reading
+        assert all(len(row) == len(chart.table.head) for row in chart.table.rows)
+
+
+def test_distributions_say_what_the_summary_says() -> None:
+    """The sentence above a chart quotes result.json, so that the two cannot disagree."""
+    data = make_data()
+    summary = make_result(data).summaries["ttft"]
+    reading = drawn(data)["spread-ttft"].reading
+    assert summary.p50 is not None
+    assert f"{summary.p50 * 1e3:.0f} ms" in reading
+
+
+def test_distributions_hold_only_what_counts() -> None:
+    """Requests outside the window, or that failed, are not in them."""
+    data = make_data(classes=("default",))
+    line = trace(drawn(data)["spread-ttft"], "default")
+    counted = (data.first_token_s - data.origin_s)[data.in_window & data.ok]
+    assert len(line.x) == len(counted) + 1  # and the foot of the first step
+    assert line.x.max() == pytest.approx(counted.max() * 1e3)
+
+
+def test_each_target_is_drawn_where_it_lies() -> None:
+    """One dashed line per class whose target differs."""
+    shapes = drawn(make_data())["spread-ttft"].figure.layout.shapes
+    assert sorted(shape.x0 for shape in shapes) == [500, 2000]
+
+
+def test_a_quantile_is_marked_only_if_the_sample_is_large_enough() -> None:
+    """As in the table: p99 takes 368 values."""
+    for num, marks in ((300, ("p50", "p90")), (600, ("p50", "p90", "p99"))):
+        data = make_data(num, fail=0, classes=("default",))
+        assert drawn(data)["spread-ttft"].figure.data[1].customdata == marks
+
+
+def test_many_classes_share_one_line() -> None:
+    """More than four lines cannot be told apart."""
+    data = make_data(classes=tuple("abcdef"))
+    assert {t.name for t in drawn(data)["spread-ttft"].figure.data} == {"all classes"}
+
+
+def test_the_stall_is_drawn_and_named() -> None:
+    """The longest gap is in the thinned dots and in the sentence."""
+    data = make_data(300, 60)
+    chart = drawn(data)["time-itl"]
+    dots = trace(chart, "gap")
+    assert len(dots.x) == 5_000
+    assert dots.y.max() > 700
+    assert f"{dots.y.max():.0f} ms" in chart.reading
+    assert "5,000 of 16,638" in chart.note
+
+
+def test_failures_are_crosses_of_their_own() -> None:
+    """A failed request has no time to first token and is still on the chart."""
+    data = make_data()
+    crosses = trace(drawn(data)["time-ttft"], "failed after")
+    assert len(crosses.x) == np.count_nonzero(~data.ok)
+
+
+def test_in_flight_ends_at_zero() -> None:
+    """What was sent has ended by the end."""
+    data = make_data()
+    line = trace(drawn(data)["in-flight"], "in flight")
+    assert line.y[-1] == 0
+    assert line.y.max() > 5
+
+
+def test_a_client_that_falls_behind_is_seen() -> None:
+    """Sent 2 s late at 10 requests/s: 20 requests are due and not sent, on average."""
+    data = make_data(400, fail=0)
+    late = replace(data, sent_s=data.due_s + 2.0)
+    chart = drawn(late)["arrivals"]
+    behind = trace(chart, "due and not sent")
+    assert behind.y[len(behind.y) // 2] == pytest.approx(20, abs=10)
+    assert drawn(data)["arrivals"].figure.layout.yaxis2.range == (0, 1)
+
+
+def test_a_closed_loop_asks_for_no_arrivals() -> None:
+    """Nothing is due, so nothing can be late."""
+    names = [t.name for t in drawn(make_data(is_closed=True))["arrivals"].figure.data]
+    assert names == ["sent"]
+
+
+def test_tokens_per_second_add_up_to_the_tokens() -> None:
+    """The area under the line is the number of tokens that came."""
+    data = make_data()
+    line = trace(drawn(data)["throughput"], "output tokens/s")
+    area = float(np.sum(line.y[:-1] * np.diff(line.x)))
+    assert area == pytest.approx(data.chunk_tokens.sum(), rel=1e-4)
+
+
+def test_the_waterfall_is_as_long_as_the_request() -> None:
+    """Its phases add up to due-to-finished, worst first; one that never had a token too."""
+    data = make_data()
+    lost = replace(data, finished_s=np.where(data.ok, data.finished_s, data.sent_s + 60))
+    chart = drawn(lost)["waterfall"]
+    worst = slowest(lost)
+    total = np.sum([bar.x for bar in chart.figure.data], axis=0)
+    assert total == pytest.approx((lost.finished_s - lost.origin_s)[worst] * 1e3, rel=1e-5)
+    assert (np.diff(total) <= 1e-3).all()
+    assert chart.figure.data[0].y[0].startswith("× ")
+
+
+def test_errors_are_charted_when_there_are_kinds_to_compare() -> None:
+    """One bar alone says nothing that its table does not."""
+    data = make_data()
+    assert "errors" not in drawn(data, errors={"http_500": 3})
+    chart = drawn(data, errors={"http_500": 3, "timeout": 5, **{f"e{i}": 1 for i in range(20)}})
+    assert chart["errors"].figure.data[0].y[0] == "timeout"
+    assert len(chart["errors"].figure.data[0].y) == 12
+    assert len(chart["errors"].table.rows) == 22
+
+
+@given(st.floats(1e-4, 1e5), st.floats(1.05, 1e9))
+def test_log_ticks_are_few_ascending_and_inside(low: float, ratio: float) -> None:
+    """Never more than fit."""
+    ticks = log_ticks(low, low * ratio)
+    assert len(ticks) <= MAX_TICKS
+    assert ticks == sorted(set(ticks))
+    assert all(low <= tick <= low * ratio for tick in ticks)
+    assert len(ticks) >= (2 if ratio > 10 else 0)
+
+
+@given(st.floats(1e-3, 1e6))
+def test_slices_cover_the_run(duration_s: float) -> None:
+    """With a round width, and not too many of them."""
+    edges_s = slices(duration_s)
+    assert edges_s[0] == 0
+    assert edges_s[-1] >= duration_s * (1 - 1e-9)
+    assert len(edges_s) <= MAX_SLICES + 2
+    mantissa = edges_s[1] / 10 ** math.floor(math.log10(edges_s[1]) + 1e-9)
+    assert min(abs(mantissa - m) for m in (1, 2, 5, 10)) < 1e-6
+
+
+@given(st.text(max_size=200))
+def test_text_reaches_plotly_as_letters(text: str) -> None:
+    """No pseudo-HTML, entity, template or line break survives, and it is short."""
+    shown = plain(text)
+    assert not set("<>&\n") & set(shown)
+    assert "%{" not in shown
+    assert len(shown) <= 60
