@@ -8,6 +8,7 @@ from msgspec import structs
 
 from benchsuite.endpoints.base import Kind
 from benchsuite.records.record import Record
+from benchsuite.records.requests import SCHEMA
 from benchsuite.records.table import RunData
 
 
@@ -74,32 +75,9 @@ def never_sent(request_id: int = 0, **changes: Any) -> Record:
 
 
 def table(*records: Record) -> pa.Table:
-    """The columns of `requests.parquet`."""
-    types = {
-        "request_id": pa.int64(),
-        "due_s": pa.float64(),
-        "sent_s": pa.float64(),
-        "finished_s": pa.float64(),
-        "chunk_s": pa.list_(pa.float64()),
-        "chunk_tokens": pa.list_(pa.int32()),
-        "chunk_kind": pa.list_(pa.int8()),
-        "chunk_read": pa.list_(pa.int32()),
-        "chunk_lag_s": pa.list_(pa.float32()),
-        "server_prompt_tokens": pa.int64(),
-        "cached_tokens": pa.int64(),
-        "reasoning_tokens": pa.int64(),
-        "finish_reason": pa.string(),
-        "error_class": pa.string(),
-        "error": pa.string(),
-        "correct": pa.bool_(),
-        "must_reach_asked": pa.bool_(),
-    }
-    return pa.table(
-        {
-            name: pa.array([getattr(each, name) for each in records], types.get(name))
-            for name in Record.__struct_fields__
-        }
-    )
+    """What `requests.parquet` would hold."""
+    columns = {name: [getattr(each, name) for each in records] for name in SCHEMA.names}
+    return pa.Table.from_pydict(columns, schema=SCHEMA)
 
 
 def run(*records: Record, **changes: Any) -> RunData:

@@ -132,7 +132,11 @@ def _design_effects(values: FloatArray, points: FloatArray, sessions: IntArray) 
         return np.ones(len(points))
     if k == 1:
         return np.full(len(points), float(n))  # one session is one observation
-    cell = np.searchsorted(points, values, side="left")  # value <= points[j] where j >= cell
+    # At the maximum the share would be 1 whoever the values belong to: look just below it.
+    points = np.where(points < values.max(), points, np.nextafter(points, -np.inf))
+    cell = np.zeros(n, dtype=np.uint8)  # number of points below the value
+    for point in points:
+        cell += values > point
     width = len(points) + 1
     counts = np.bincount(sessions * width + cell, minlength=len(sizes) * width)
     counts = counts.reshape(len(sizes), width)

@@ -1,15 +1,17 @@
 """Whether a run may be believed: checks of the instrument and of the load, each one sentence.
 
 The checks look at the benchmark, not at the server: a slow server is a result, a late client is
-none. A failed hard check makes the run invalid, a soft one is a warning. Limits have defaults that
-do not depend on the scenario; a scenario may state its own.
+none. A failed hard check makes the run invalid: it was cut off, too few requests or too many
+errors, a load that was not delivered, a client that sent or read too late, outputs of another
+length than demanded, tokens that nobody could count. A soft one is a warning. Limits have defaults
+that do not depend on the scenario; a scenario may state its own under `validity`.
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct, structs
 
 from benchsuite.metrics.generator import issue_delay
 from benchsuite.metrics.latency import itl, ttft
@@ -17,22 +19,25 @@ from benchsuite.metrics.slo import counted_requests, num_unrecorded
 from benchsuite.records.table import BoolArray, FloatArray, RunData
 from benchsuite.spec import Count, Positive, Seconds, Share, Spec
 
+Tokens = Annotated[int, Meta(ge=0)]
+
 
 class Validity(Spec, frozen=True):
     """Limits beyond which a run does not count."""
 
-    send_delay: Seconds = 0.005  # p99 of the client's own lateness; or, if that is larger,
-    send_delay_share: Share = 0.05  # this share of the median ttft
-    client_lag: Seconds = 0.001  # p99 of read - arrived in the kernel; or, if that is larger,
-    client_lag_share: Share = 0.05  # this share of the median itl
-    kernel_stamp_slack: Positive = 10.0  # times more lag is borne where the kernel's stamps count
-    load_error: Share = 0.02  # sessions not sent; difference of the achieved and the asked rate
-    short_outputs: Share = 0.01  # share of outputs that are not as long as they had to be
-    prompt_error: Share = 0.1  # median difference of the server's prompt tokens and those asked
-    errors: Share = 0.01  # share of requests that did not end well
-    min_requests: Count = 1  # that ended well in the measurement window
-    min_window: Positive = 3.0  # length of the window, in median answers
-    tokens_per_chunk: Positive = 1.05  # mean; above it itl is shared out, not measured
+    send_delay: Seconds = 0.005  # how late the client itself may send (p99), or
+    send_delay_share: Share = 0.05  # this share of the median ttft, whichever is more
+    client_lag: Seconds = 0.001  # how late it may read what the kernel has (p99), or
+    client_lag_share: Share = 0.05  # this share of the median itl, whichever is more
+    kernel_stamp_slack: Positive = 10.0  # so many times that, where the kernel's stamps count
+    load_error: Share = 0.02  # share of sessions not sent; and of the rate missed or exceeded
+    short_outputs: Share = 0.01  # share of outputs that have not the length they had to have
+    prompt_error: Share = 0.1  # difference of the prompt tokens achieved and asked (median),
+    template_tokens: Tokens = 64  # beyond so many tokens that a chat template may add
+    errors: Share = 0.01  # share of requests that may end in an error, timeout or not at all
+    min_requests: Count = 1  # that must have ended well in the measurement window
+    min_window: Positive = 3.0  # least length of the window, in median answers
+    tokens_per_chunk: Positive = 1.05  # mean above which itl is shared out more than measured
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -56,17 +61,19 @@ class Verdict(NamedTuple):
 def checks(data: RunData, limits: Validity) -> tuple[Check, ...]:
     """Every check that applies to this run."""
     candidates = (
-        _partial(data),
+        _complete(data),
         _enough_requests(data, limits),
+        _errors(data, limits),
+        _delivered(data, limits),
+        _achieved_rate(data, limits),
         _send_delay(data, limits),
         _issue_delay(data, limits),
         *_client_lag(data, limits),
-        _delivered(data, limits),
-        _achieved_rate(data, limits),
+        _stamps(data),
         *_output_lengths(data, limits),
         _prompt_lengths(data, limits),
-        _errors(data, limits),
-        *_token_counts(data, limits),
+        *_token_counts(data),
+        _tokens_per_chunk(data, limits),
         _window_length(data, limits),
     )
     return tuple(check for check in candidates if check is not None)
@@ -80,103 +87,54 @@ def judge(found: Iterable[Check]) -> Verdict:
     return Verdict("invalid" if reasons else "valid", reasons, warnings)
 
 
-def _partial(data: RunData) -> Check:
+def _at_most(
+    name: str, value: float, limit: float, unit: str, fact: str, *, hard: bool, so: str = ""
+) -> Check:
+    """`fact` is said in any case, `so` (what follows from it) if the limit was passed."""
+    ok = value <= limit
+    sentence = f"{fact}: {so}" if so and not ok else fact
+    return Check(
+        name=name, ok=ok, hard=hard, value=value, limit=limit, unit=unit, sentence=sentence
+    )
+
+
+def _at_least(
+    name: str, value: float, limit: float, unit: str, fact: str, *, hard: bool, so: str = ""
+) -> Check:
+    check = _at_most(name, -value, -limit, unit, fact, hard=hard, so=so)
+    return structs.replace(check, value=value, limit=limit)
+
+
+def _complete(data: RunData) -> Check:
+    is_partial = data.partial is not None
+    fact = f"the run is not complete: {data.partial}" if is_partial else "the run is complete"
     return Check(
         name="complete",
-        ok=data.partial is None,
+        ok=not is_partial,
         hard=True,
         value=None,
         limit=None,
         unit="",
-        sentence="the run is complete" if data.partial is None else f"incomplete: {data.partial}",
+        sentence=fact,
     )
 
 
 def _enough_requests(data: RunData, limits: Validity) -> Check:
-    num = int(np.count_nonzero(data.in_window & data.ok))
-    return Check(
-        name="requests",
-        ok=num >= limits.min_requests,
-        hard=True,
-        value=num,
-        limit=limits.min_requests,
-        unit="requests",
-        sentence=f"{num:,} requests in the measurement window ended well "
-        f"(at least {limits.min_requests:,} needed)",
-    )
+    num, least = int(np.count_nonzero(_usable(data))), limits.min_requests
+    fact = f"{num:,} requests of the measurement window ended well (at least {least:,} needed)"
+    return _at_least("requests", num, least, "requests", fact, hard=True)
 
 
-def _send_delay(data: RunData, limits: Validity) -> Check | None:
-    """The client's own lateness: without the time to open a connection, which is the server's."""
-    late_s = _known((data.sent_s - data.due_s - data.connect_s)[data.in_window])
-    if not len(late_s):
+def _errors(data: RunData, limits: Validity) -> Check | None:
+    counted, unrecorded = counted_requests(data), num_unrecorded(data)
+    num = int(np.count_nonzero(counted)) + unrecorded
+    if not num:
         return None
-    limit_s = max(limits.send_delay, limits.send_delay_share * _median(ttft(data)[_usable(data)]))
-    p99_s = _p99(late_s)
-    return Check(
-        name="send_delay",
-        ok=p99_s <= limit_s,
-        hard=True,
-        value=p99_s,
-        limit=limit_s,
-        unit="s",
-        sentence=f"requests left up to {_ms(p99_s)} late (p99; limit {_ms(limit_s)})"
-        + ("" if p99_s <= limit_s else ": the client was too slow for this load"),
-    )
-
-
-def _issue_delay(data: RunData, limits: Validity) -> Check | None:
-    """Soft: a late request of a closed loop is measured right, but the load is a little lower."""
-    late_s = _known(issue_delay(data)[data.in_window])
-    if not len(late_s):
-        return None
-    limit_s = max(limits.send_delay, limits.send_delay_share * _median(ttft(data)[_usable(data)]))
-    p99_s = _p99(late_s)
-    return Check(
-        name="issue_delay",
-        ok=p99_s <= limit_s,
-        hard=False,
-        value=p99_s,
-        limit=limit_s,
-        unit="s",
-        sentence=f"a free slot waited up to {_ms(p99_s)} for its next request "
-        f"(p99; limit {_ms(limit_s)})",
-    )
-
-
-def _client_lag(data: RunData, limits: Validity) -> list[Check]:
-    """Two limits where the kernel's stamps count: they are right however late the program reads,
-    so a moderate lag only says that the machine is busy."""
-    counted = data.in_window[data.request_of_chunk]
-    lag_s = _known(data.chunk_lag_s[counted])
-    if not len(lag_s):
-        return []
-    gaps_s = itl(data)
-    median_s = _median(gaps_s[_usable(data)[data.request_of_token]])
-    limit_s = max(limits.client_lag, limits.client_lag_share * median_s)
-    is_kernel = all(source == "kernel" for source in data.stamp_source if source != "virtual")
-    p99_s = _p99(lag_s)
-    words = f"bytes waited up to {_ms(p99_s)} until the client read them (p99; limit "
-    if not is_kernel:
-        return [_lag_check("client_lag", p99_s, limit_s, f"{words}{_ms(limit_s)})", is_hard=True)]
-    most_s = limit_s * limits.kernel_stamp_slack
-    busy = f"{words}{_ms(limit_s)}); the kernel's time stamps count, which are not affected"
-    return [
-        _lag_check("client_lag", p99_s, most_s, f"{words}{_ms(most_s)})", is_hard=True),
-        _lag_check("client_busy", p99_s, limit_s, busy, is_hard=False),
-    ]
-
-
-def _lag_check(name: str, p99_s: float, limit_s: float, sentence: str, *, is_hard: bool) -> Check:
-    return Check(
-        name=name,
-        ok=p99_s <= limit_s,
-        hard=is_hard,
-        value=p99_s,
-        limit=limit_s,
-        unit="s",
-        sentence=sentence,
-    )
+    failed = int(np.count_nonzero(counted & ~data.ok)) + unrecorded
+    limit = limits.errors
+    fact = f"{failed:,} of {num:,} requests did not end well (limit {_percent(limit)})"
+    so = "latencies are those of the others"
+    return _at_most("errors", failed / num, limit, "share", fact, hard=True, so=so)
 
 
 def _delivered(data: RunData, limits: Validity) -> Check | None:
@@ -184,156 +142,151 @@ def _delivered(data: RunData, limits: Validity) -> Check | None:
     asked = len(data.planned_due_s)
     if not asked:
         return None
-    sent = int(np.count_nonzero((data.turn == 0) & ~np.isnan(data.sent_s)))
-    share = sent / asked
-    return Check(
-        name="delivered",
-        ok=share >= 1 - limits.load_error,
-        hard=True,
-        value=share,
-        limit=1 - limits.load_error,
-        unit="share",
-        sentence=f"{sent:,} of {asked:,} planned sessions were sent "
-        f"(at least {_percent(1 - limits.load_error)} needed)",
-    )
+    sent, least = int(np.count_nonzero((data.turn == 0) & _was_sent(data))), 1 - limits.load_error
+    fact = f"{sent:,} of {asked:,} planned sessions were sent (at least {_percent(least)} needed)"
+    return _at_least("delivered", sent / asked, least, "share", fact, hard=True)
 
 
 def _achieved_rate(data: RunData, limits: Validity) -> Check | None:
     """Open loop: rate at which first requests left against the rate at which they were due."""
-    asked = _rate(data.planned_due_s)
-    sent = _rate(_known(data.sent_s[data.turn == 0]))
+    first = (data.turn == 0) & _was_sent(data)
+    asked, sent = _rate(data.due_s[first]), _rate(data.sent_s[first])
     if asked is None or sent is None:
         return None
-    error = abs(sent / asked - 1)
-    return Check(
-        name="achieved_rate",
-        ok=error <= limits.load_error,
-        hard=True,
-        value=error,
-        limit=limits.load_error,
-        unit="share",
-        sentence=f"sessions were sent at {sent:.4g}/s, asked were {asked:.4g}/s "
-        f"(off by {_percent(error)}; limit {_percent(limits.load_error)})",
+    error, limit = abs(sent / asked - 1), limits.load_error
+    fact = (
+        f"sessions were sent at {sent:.4g}/s where {asked:.4g}/s were asked "
+        f"({_percent(error)} off; limit {_percent(limit)})"
     )
+    return _at_most("achieved_rate", error, limit, "share", fact, hard=True)
 
 
 def _rate(at_s: FloatArray) -> float | None:
     """Events per second between the first and the last; None if that is no time at all."""
-    if len(at_s) < 2 or at_s.max() <= at_s.min():
+    if len(at_s) < 2 or not at_s.max() > at_s.min():
         return None
     return float((len(at_s) - 1) / (at_s.max() - at_s.min()))
 
 
-def _output_lengths(data: RunData, limits: Validity) -> list[Check]:
-    """Soft where only our tokenizer counted: the text may be as long as asked in other tokens."""
-    bound = _usable(data) & data.must_reach_asked
-    by_server = np.array([source in ("usage", "running_usage") for source in data.tokens_from])
+def _send_delay(data: RunData, limits: Validity) -> Check | None:
+    """The client's own lateness: without the time to open a connection, which is the server's."""
+    late_s = _known((data.sent_s - data.due_s - data.connect_s)[data.in_window])
+    if not len(late_s):
+        return None
+    p99_s, limit_s = _p99(late_s), _delay_limit_s(data, limits)
+    fact = f"requests left up to {_ms(p99_s)} late (p99; limit {_ms(limit_s)})"
+    so = "the client was too slow for this load"
+    return _at_most("send_delay", p99_s, limit_s, "s", fact, hard=True, so=so)
+
+
+def _issue_delay(data: RunData, limits: Validity) -> Check | None:
+    """Soft: a late request of a closed loop is measured right, but the load is a little lower."""
+    late_s = _known(issue_delay(data)[data.in_window])
+    if not len(late_s):
+        return None
+    p99_s, limit_s = _p99(late_s), _delay_limit_s(data, limits)
+    fact = f"a free slot waited up to {_ms(p99_s)} for a request (p99; limit {_ms(limit_s)})"
+    so = "the concurrency was a little lower than asked"
+    return _at_most("issue_delay", p99_s, limit_s, "s", fact, hard=False, so=so)
+
+
+def _delay_limit_s(data: RunData, limits: Validity) -> float:
+    return max(limits.send_delay, limits.send_delay_share * _median(ttft(data)[_usable(data)]))
+
+
+def _client_lag(data: RunData, limits: Validity) -> list[Check]:
+    """Two limits where the kernel's stamps count: they are right however late the program reads,
+    so a moderate lag only says that the machine is busy."""
+    lag_s = _known(data.chunk_lag_s[data.in_window[data.request_of_chunk]])
+    if not len(lag_s):
+        return []
+    gap_s = _median(itl(data)[_usable(data)[data.request_of_token]])
+    p99_s, limit_s = _p99(lag_s), max(limits.client_lag, limits.client_lag_share * gap_s)
+    words = f"bytes waited up to {_ms(p99_s)} until the client read them (p99; limit "
+    so = "the client was too slow for this load"
+    if "user" in data.stamp_source:
+        fact = f"{words}{_ms(limit_s)})"
+        return [_at_most("client_lag", p99_s, limit_s, "s", fact, hard=True, so=so)]
+    most_s, fact = limit_s * limits.kernel_stamp_slack, f"{words}{_ms(limit_s)})"
+    busy = "this machine is busy, though the kernel's time stamps, which count, do not suffer"
     return [
-        _output_length(data, bound & chosen, limits, is_hard=is_hard)
-        for chosen, is_hard in ((by_server, True), (~by_server, False))
-        if (bound & chosen).any()
+        _at_most("client_lag", p99_s, most_s, "s", f"{words}{_ms(most_s)})", hard=True, so=so),
+        _at_most("client_busy", p99_s, limit_s, "s", fact, hard=False, so=busy),
     ]
 
 
-def _output_length(data: RunData, bound: BoolArray, limits: Validity, *, is_hard: bool) -> Check:
-    num = int(np.count_nonzero(bound))
-    off = int(np.count_nonzero(data.output_tokens[bound] != data.output_tokens_asked[bound]))
-    counted = "" if is_hard else ", as far as this client's tokenizer can tell"
-    return Check(
-        name="output_tokens" if is_hard else "output_tokens_counted",
-        ok=off / num <= limits.short_outputs,
-        hard=is_hard,
-        value=off / num,
-        limit=limits.short_outputs,
-        unit="share",
-        sentence=f"{off:,} of {num:,} answers that had to be of a given length were of another"
-        f"{counted} (limit {_percent(limits.short_outputs)})",
+def _stamps(data: RunData) -> Check | None:
+    usable = _usable(data)
+    if not usable.any():
+        return None
+    share = float((np.array(data.stamp_source) == "user")[usable].mean())
+    fact = f"{_percent(share)} of the answers have no time stamps of the kernel"
+    so = "how late this client read them is not known"
+    return _at_most("stamps", share, 0.0, "share", fact, hard=False, so=so)
+
+
+def _output_lengths(data: RunData, limits: Validity) -> list[Check]:
+    """Soft where only our tokenizer counted: in the server's tokens it may be as long as asked."""
+    bound = _usable(data) & data.must_reach_asked
+    by_server = np.isin(np.array(data.tokens_from, dtype=str), ("usage", "running_usage"))
+    cases = (
+        ("output_tokens", bound & by_server, True, ""),
+        ("output_tokens_counted", bound & ~by_server, False, ", by this client's tokenizer"),
     )
+    found = []
+    for name, chosen, is_hard, how in cases:
+        if not chosen.any():
+            continue
+        num, limit = int(np.count_nonzero(chosen)), limits.short_outputs
+        off = int(np.count_nonzero((data.output_tokens != data.output_tokens_asked) & chosen))
+        fact = (
+            f"{off:,} of {num:,} answers are not of the length that was demanded{how} "
+            f"(limit {_percent(limit)})"
+        )
+        so = "the server did less or more work than asked"
+        found.append(_at_most(name, off / num, limit, "share", fact, hard=is_hard, so=so))
+    return found
 
 
 def _prompt_lengths(data: RunData, limits: Validity) -> Check | None:
     chosen = _usable(data) & (data.prompt_tokens_asked > 0)
     if not chosen.any():
         return None
-    error = _median(
-        np.abs(data.prompt_tokens / np.maximum(data.prompt_tokens_asked, 1) - 1)[chosen]
+    asked, limit = data.prompt_tokens_asked[chosen], limits.prompt_error
+    beyond = np.abs(data.prompt_tokens[chosen] - asked) - limits.template_tokens
+    error = float(np.median(np.maximum(beyond, 0) / asked))
+    fact = (
+        f"prompts are {_percent(error)} off the tokens asked (median, a chat template's "
+        f"{limits.template_tokens} aside; limit {_percent(limit)})"
     )
-    return Check(
-        name="prompt_tokens",
-        ok=error <= limits.prompt_error,
-        hard=False,
-        value=error,
-        limit=limits.prompt_error,
-        unit="share",
-        sentence=f"prompts were off by {_percent(error)} from the tokens asked (median; limit "
-        f"{_percent(limits.prompt_error)}): the server's chat template, or another tokenizer",
-    )
+    so = "the server's tokenizer makes another length of them"
+    return _at_most("prompt_tokens", error, limit, "share", fact, hard=False, so=so)
 
 
-def _errors(data: RunData, limits: Validity) -> Check | None:
-    counted = counted_requests(data)
-    unrecorded = num_unrecorded(data)
-    num = int(np.count_nonzero(counted)) + unrecorded
-    if not num:
-        return None
-    failed = int(np.count_nonzero(counted & ~data.ok)) + unrecorded
-    return Check(
-        name="errors",
-        ok=failed / num <= limits.errors,
-        hard=True,
-        value=failed / num,
-        limit=limits.errors,
-        unit="share",
-        sentence=f"{failed:,} of {num:,} requests did not end well (limit "
-        f"{_percent(limits.errors)}): latencies are of those that did",
-    )
-
-
-def _token_counts(data: RunData, limits: Validity) -> list[Check]:
-    usable = _usable(data)
-    num = max(1, int(np.count_nonzero(usable)))
-    source = np.array(data.tokens_from)
-    guessed = int(np.count_nonzero(usable & (source == "chunks"))) / num
-    counted = int(np.count_nonzero(usable & (source == "tokenizer"))) / num
-    found = [
-        Check(
-            name="tokens_known",
-            ok=guessed == 0,
-            hard=True,
-            value=guessed,
-            limit=0.0,
-            unit="share",
-            sentence=f"of {_percent(guessed)} of the answers only the chunks could be counted, "
-            "not the tokens",
-        ),
-        Check(
-            name="tokens_from_server",
-            ok=counted == 0,
-            hard=False,
-            value=counted,
-            limit=0.0,
-            unit="share",
-            sentence=f"the server gave no token counts for {_percent(counted)} of the answers: "
-            "they were counted by this client's tokenizer",
-        ),
+def _token_counts(data: RunData) -> list[Check]:
+    usable, source = _usable(data), np.array(data.tokens_from)
+    if not usable.any():
+        return []
+    guessed = float((source == "chunks")[usable].mean())
+    ours = float((source == "tokenizer")[usable].mean())
+    guess = f"{_percent(guessed)} of the answers were counted in chunks, not in tokens"
+    count = f"{_percent(ours)} of the answers were counted by this client, not by the server"
+    so_guess = "a chunk may hold any number of tokens"
+    so_count = "it sent no usage, and its tokenizer may be another"
+    return [
+        _at_most("tokens_known", guessed, 0.0, "share", guess, hard=True, so=so_guess),
+        _at_most("tokens_from_server", ours, 0.0, "share", count, hard=False, so=so_count),
     ]
-    chosen = usable[data.request_of_chunk]
-    if chosen.any():
-        found.append(_fat_chunks(float(data.chunk_tokens[chosen].mean()), limits))
-    return found
 
 
-def _fat_chunks(mean: float, limits: Validity) -> Check:
-    return Check(
-        name="tokens_per_chunk",
-        ok=mean <= limits.tokens_per_chunk,
-        hard=False,
-        value=mean,
-        limit=limits.tokens_per_chunk,
-        unit="tokens",
-        sentence=f"a chunk held {mean:.3g} tokens on average (limit {limits.tokens_per_chunk:g}): "
-        "itl shares a chunk's gap among its tokens, icl does not",
-    )
+def _tokens_per_chunk(data: RunData, limits: Validity) -> Check | None:
+    chosen = _usable(data)[data.request_of_chunk]
+    if not chosen.any():
+        return None
+    mean, limit = float(data.chunk_tokens[chosen].mean()), limits.tokens_per_chunk
+    fact = f"a chunk holds {mean:.3g} tokens on average (limit {limit:g})"
+    so = "itl shares a chunk's gap among its tokens; icl is what was seen"
+    return _at_most("tokens_per_chunk", mean, limit, "tokens", fact, hard=False, so=so)
 
 
 def _window_length(data: RunData, limits: Validity) -> Check | None:
@@ -341,21 +294,18 @@ def _window_length(data: RunData, limits: Validity) -> Check | None:
     answer_s = _median((data.finished_s - data.sent_s)[_usable(data)])
     if answer_s <= 0:
         return None
-    length = (data.window_s[1] - data.window_s[0]) / answer_s
-    return Check(
-        name="window_length",
-        ok=length >= limits.min_window,
-        hard=False,
-        value=length,
-        limit=limits.min_window,
-        unit="answers",
-        sentence=f"the measurement window is {length:.3g} times as long as a median answer (at "
-        f"least {limits.min_window:g} wanted): rates depend on its edges",
-    )
+    length, least = (data.window_s[1] - data.window_s[0]) / answer_s, limits.min_window
+    fact = f"the window is as long as {length:.3g} median answers (at least {least:g} wanted)"
+    so = "rates depend on where it cuts; run longer"
+    return _at_least("window_length", length, least, "answers", fact, hard=False, so=so)
 
 
 def _usable(data: RunData) -> BoolArray:
     return data.in_window & data.ok
+
+
+def _was_sent(data: RunData) -> BoolArray:
+    return ~np.isnan(data.sent_s)
 
 
 def _known(values: FloatArray) -> FloatArray:

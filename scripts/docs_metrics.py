@@ -1,0 +1,123 @@
+"""Writes docs/metrics.md from the catalogue of metrics. A test asserts that the file is current."""
+
+import inspect
+import textwrap
+from pathlib import Path
+from typing import Final
+
+from benchsuite.metrics import METRICS, statistics, validity
+from benchsuite.metrics.base import Metric
+from benchsuite.metrics.slo import Slo, slo_metrics
+from benchsuite.metrics.statistics import QUANTILES, values_needed
+
+PATH: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
+_SHAPES: Final = {
+    "request": "one value per request",
+    "token": "one value per output token",
+    "chunk": "one value per chunk",
+    "run": "one value per run",
+}
+_OVER: Final = {"ok": "requests that ended well", "sent": "all requests that were sent"}
+_BETTER: Final = {"lower": "lower is better", "higher": "higher is better", "neither": "a fact"}
+
+_INTRO: Final = """\
+# Metrics
+
+Written by `scripts/docs_metrics.py` from the catalogue in `benchsuite/metrics/`; change it there.
+`benchsuite list metrics` prints the same catalogue.
+
+All times are seconds on one monotonic clock. A request has four moments: **due** (when it should
+be sent), **sent** (its first byte left), **first token** (the first generated token of any kind
+arrived), **finished** (its response stream ended). In an open loop everything is due at a planned
+time; a later turn of a session is due when the turn before it finished plus the gap; the first
+turn of a session in a closed loop is never due, and there latency counts from sent.
+
+## Which requests count
+
+"""
+
+_FAILED: Final = """
+Latency is that of requests that ended well. A request that failed after its first token is not
+among them, because a cut answer is no service and because the requests that survive an overload
+are its fastest ones; it is a miss in attainment, it is counted by its error class, and its tokens
+stay in `requests.parquet`. For the same reason a run in which more than a few requests failed is
+invalid: the latencies of the others would flatter the server.
+
+## Quantiles and intervals
+
+"""
+
+_REFUSED: Final = """
+A quantile is refused, with the number of values that it would take, when its interval would run
+off the sample:
+
+| quantile | values needed |
+|---|---|
+"""
+
+_EFFECTIVE: Final = """
+These are independent values. Where several values come from one session (tokens of one answer,
+turns of one conversation) more are needed, by the design effect that is measured in the run.
+"""
+
+_SLO: Final = """
+## Service-level objectives
+
+"""
+
+_CHECKS: Final = """
+## Validity
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [
+        _INTRO,
+        _paragraph(inspect.getdoc(statistics.measurement_window)),
+        _FAILED,
+        _paragraph(inspect.getdoc(statistics)),
+        _REFUSED,
+        "".join(f"| {name} | {values_needed(p):,} |\n" for name, p in QUANTILES.items()),
+        _EFFECTIVE,
+        "\n## The catalogue\n",
+        *(_metric(metric) for metric in METRICS),
+        _SLO,
+        _paragraph(inspect.getdoc(Slo)),
+        *(_metric(metric) for metric in slo_metrics({})),
+        _CHECKS,
+        _paragraph(inspect.getdoc(validity)),
+        _limits(),
+    ]
+    return "".join(parts)
+
+
+def _paragraph(doc: str | None) -> str:
+    assert doc, "a definition without words"
+    return f"{doc}\n"
+
+
+def _metric(metric: Metric) -> str:
+    facts = [f"unit {metric.unit}", _BETTER[metric.better], _SHAPES[metric.shape]]
+    if metric.shape != "run":
+        facts.append(f"over {_OVER[metric.over]}")
+    doc = textwrap.fill(metric.doc, 100, break_on_hyphens=False)
+    return f"\n### `{metric.name}`: {metric.title}\n\n*{'; '.join(facts)}.*\n\n{doc}\n"
+
+
+def _limits() -> str:
+    """The fields of Validity with their defaults and the comments beside them."""
+    rows = []
+    for line in inspect.getsource(validity.Validity).splitlines():
+        field, has_comment, comment = line.partition("  # ")
+        name, _, default = field.partition(" = ")
+        if has_comment:
+            rows.append(f"| `{name.split(':')[0].strip()}` | {default.strip()} | {comment} |\n")
+    return "\n| limit | default | of what |\n|---|---|---|\n" + "".join(rows)
+
+
+if __name__ == "__main__":
+    PATH.parent.mkdir(exist_ok=True)
+    PATH.write_text(page(), encoding="utf-8")
+    print(f"wrote {PATH}")
