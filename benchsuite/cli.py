@@ -145,6 +145,10 @@ def _plain_errors() -> Iterator[None]:
     except BenchsuiteError as error:
         sys.stderr.write(f"benchsuite: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"benchsuite: {where}{error.strerror or error}\n")
+        raise SystemExit(INTERNAL) from None
     except KeyboardInterrupt:
         sys.stderr.write("benchsuite: interrupted\n")
         raise SystemExit(INTERRUPTED) from None
