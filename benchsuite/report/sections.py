@@ -81,8 +81,8 @@ def facts(result: RunResult) -> tuple[Fact, ...]:
     ]
     for name, quantile, title in (
         ("attainment", "mean", "Met every target"),
-        ("ttft", "p50", "Median time to first token"),
-        ("ttft", "p99", "p99 time to first token"),
+        ("ttft", "p50", "First token, median"),
+        ("ttft", "p99", "First token, p99"),
         ("output_token_rate", "mean", "Output tokens/s"),
     ):
         summary = result.summaries.get(name)
@@ -197,7 +197,7 @@ def targets(result: RunResult) -> tuple[TargetRow, ...]:
         rows.append(TargetRow(name, "all together", "", *joint))
         rows += [
             TargetRow(
-                "",
+                name,
                 slo,
                 milliseconds(target.limit),
                 f"{target.met:,} of {found.num:,}",

@@ -33,11 +33,14 @@ def keep_longest(values: FloatArray, limit: int = 5_000) -> IntArray:
     known = np.flatnonzero(~np.isnan(values))
     if len(known) <= limit:
         return known
-    by_length = np.argsort(values[known], kind="stable")
-    longest = by_length[len(known) - limit // 2 :]
-    rest = np.setdiff1d(np.arange(len(known)), longest, assume_unique=True)
-    picked = rest[np.linspace(0, len(rest) - 1, limit - limit // 2).round().astype(np.int64)]
-    kept: IntArray = known[np.sort(np.concatenate([longest, picked]))]
+    length, num = values[known], limit // 2
+    shortest_of_longest = np.partition(length, -num)[-num]
+    is_kept = length > shortest_of_longest
+    ties = np.flatnonzero(length == shortest_of_longest)
+    is_kept[ties[: num - np.count_nonzero(is_kept)]] = True
+    rest = np.flatnonzero(~is_kept)
+    is_kept[rest[np.linspace(0, len(rest) - 1, limit - num).round().astype(np.int64)]] = True
+    kept: IntArray = known[is_kept]
     return kept
 
 

@@ -105,7 +105,7 @@ def _draw(kind: _Kind, result: RunResult, data: RunData) -> Chart | None:
         kind.axis,
         "share at or below",
         shapes=[limit_line(limit_s * 1e3) for limit_s in limits_s.values()],
-        annotations=_limit_words(limits_s),
+        annotations=_limit_words(limits_s, points.values_s),
         showlegend=len(classes) > 1,
     )
     for (name, values_s), (colour, dash) in zip(classes.items(), CLASS_LOOKS, strict=False):
@@ -158,11 +158,15 @@ def _add_ecdf(figure: go.Figure, name: str, values_s: FloatArray, colour: str, d
     )
 
 
-def _limit_words(limits_s: dict[str, float]) -> list[dict[str, Any]]:
-    """What each target is; whose, where classes differ."""
+def _limit_words(limits_s: dict[str, float], values_s: FloatArray) -> list[dict[str, Any]]:
+    """What each target is; whose, where classes differ. On the side where no line is likely."""
     whose = {name: f"{plain(name)} " if len(limits_s) > 1 else "" for name in limits_s}
     return [
-        limit_words(limit_s * 1e3, f"{whose[name]}target {milliseconds(limit_s)}")
+        limit_words(
+            limit_s * 1e3,
+            f"{whose[name]}target {milliseconds(limit_s)}",
+            is_right=0.5 < float(np.mean(values_s <= limit_s)) < 1,
+        )
         for name, limit_s in limits_s.items()
     ]
 

@@ -81,7 +81,7 @@ def over_time(result: RunResult, y_title: str) -> go.Figure:
         yaxis=_axis(y_title, rangemode="tozero"),
         shapes=[_shade(low_s, high_s) for low_s, high_s, _ in outside],
         annotations=[
-            _named((low_s + high_s) / 2, name)
+            _named(low_s, "left", name) if name == "warm-up" else _named(high_s, "right", name)
             for low_s, high_s, name in outside
             if high_s - low_s > 0.06 * end_s
         ],
@@ -102,10 +102,11 @@ def _shade(low_s: float, high_s: float) -> dict[str, Any]:
     }
 
 
-def _named(x: float, text: str) -> dict[str, Any]:
-    """Words at the top of the figure."""
+def _named(x: float, side: str, text: str) -> dict[str, Any]:
+    """Words at the top of the figure, with `x` on this side of them."""
     return {
         "x": x,
+        "xanchor": side,
         "y": 1,
         "yref": "paper",
         "yanchor": "top",
@@ -128,7 +129,7 @@ def limit_line(limit_ms: float) -> dict[str, Any]:
     }
 
 
-def limit_words(limit_ms: float, text: str) -> dict[str, Any]:
+def limit_words(limit_ms: float, text: str, *, is_right: bool) -> dict[str, Any]:
     """Words along the line of a target on a logarithmic axis."""
     return {
         "x": math.log10(limit_ms),
@@ -136,7 +137,7 @@ def limit_words(limit_ms: float, text: str) -> dict[str, Any]:
         "yref": "paper",
         "text": text,
         "textangle": -90,
-        "xanchor": "right",
+        "xanchor": "left" if is_right else "right",
         "yanchor": "bottom",
         "showarrow": False,
         "font": {"color": MUTED, "size": 11},
