@@ -211,12 +211,15 @@ def _read_body(answer: _Answer, framed: http_framing.Framed, status: int) -> Non
 
 def _read_whole(answer: _Answer, framed: http_framing.Framed) -> None:
     """An answer that is one JSON document: it was there when its last byte was."""
-    message = _message(framed.body)
+    body, num_replaced = sse.repaired(framed.body)
+    message = _message(body)
     if message is not None:
         answer.take(message, framed.read_end.index(len(framed.body)))
-        _check_error(answer, message, framed.body)
+        _check_error(answer, message, body)
     elif framed.is_complete:
-        answer.fail("malformed_event", f"not a JSON document: {_excerpt(framed.body)}")
+        answer.fail("malformed_event", f"not a JSON document: {_excerpt(body)}")
+    if num_replaced:
+        answer.fail("invalid_utf8", f"{num_replaced} sequences are not UTF-8")
 
 
 def _read_events(answer: _Answer, stream: sse.Stream) -> None:
@@ -337,13 +340,13 @@ def _storable(text: str) -> str:
 
 
 def _message(data: bytes) -> _Message | None:
-    """`data`, read with patience; None if it is no JSON object."""
+    """`data`, which is UTF-8, read with patience; None if it is no JSON object."""
     try:
         return _decode(data)
     except (msgspec.DecodeError, RecursionError):
         pass
     try:
-        value = json.loads(data.decode(errors="replace"))
+        value = json.loads(data.decode())
     except (ValueError, RecursionError):
         return None
     return _loose_message(value) if isinstance(value, dict) else None

@@ -113,14 +113,19 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
 
 
 def _repaired(stream: Stream) -> Stream:
-    """The stream, with data that is not UTF-8 replaced as the standard's decoder does.
+    """The stream with all data in UTF-8.
 
     Line ends are ASCII, so repairing each event gives what repairing the whole body would.
     """
     num_replaced = 0
     for i, data in enumerate(stream.data):
         if not data.isascii():
-            text = data.decode(errors="replace")
-            num_replaced += text.count(_REPLACEMENT) - data.count(_REPLACEMENT.encode())
-            stream.data[i] = text.encode()
+            stream.data[i], replaced = repaired(data)
+            num_replaced += replaced
     return stream._replace(num_replaced=num_replaced)
+
+
+def repaired(data: bytes) -> tuple[bytes, int]:
+    """`data` in valid UTF-8, and how many sequences became U+FFFD, by the standard's rule."""
+    text = data.decode(errors="replace")
+    return text.encode(), text.count(_REPLACEMENT) - data.count(_REPLACEMENT.encode())

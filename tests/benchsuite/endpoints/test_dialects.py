@@ -329,6 +329,12 @@ def test_whole_answers_that_are_not_json() -> None:
         assert decode(script).error_class == error_class
 
 
+def test_a_whole_answer_that_is_not_utf8() -> None:
+    """Its text is repaired and kept, as in a stream."""
+    response = body_of(b'{"choices":[{"message":{"content":"a\xe2\x82"},"finish_reason":"stop"}]}')
+    assert (response.text, response.error_class) == ("a\ufffd", "invalid_utf8")
+
+
 def test_a_whole_answer_arrives_with_its_last_byte() -> None:
     """Not streamed: all of it belongs to the read that completed it."""
     data = DIALECTS["litellm_whole_answer"].script.data
