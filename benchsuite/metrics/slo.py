@@ -70,15 +70,15 @@ class Attainment(Struct, frozen=True, kw_only=True):
     met: int  # of these, met every SLO
     share: float | None  # met / num; None if num is 0
     interval: Interval | None  # Wilson, 95 %
-    good_rate: float | None  # met / length of the window, requests/s
+    good_rate: float | None  # that met every SLO and ended in the window / its length, requests/s
     slos: dict[str, Target] = {}
 
 
 class _Judged(NamedTuple):
     """Who counts and who met what, over the requests of a run."""
 
-    classes: dict[str, BoolArray]  # class -> which requests of it count, [n]
-    met: dict[str, dict[str, BoolArray]]  # class -> SLO -> which of them met it, [n]
+    classes: dict[str, BoolArray]  # class -> which requests of it count in attainment, [n]
+    met: dict[str, dict[str, BoolArray]]  # class -> SLO -> which of its requests met it, [n]
     num_unrecorded: int  # sessions due in the window of which no record exists
 
 
@@ -91,19 +91,19 @@ def attainment(data: RunData, slos: Slos) -> dict[str, Attainment]:
     """
     judged = _judge(data, slos)
     is_single = len(judged.classes) == 1
-    length_s = data.window_s[1] - data.window_s[0]
     found = {}
     for name, counted in judged.classes.items():
         num = int(np.count_nonzero(counted)) + (judged.num_unrecorded if is_single else 0)
-        every = _all(judged.met[name], counted)
+        every = _num_good(judged.met[name], counted)
+        rate = _num_good(judged.met[name], _ended_inside(data)) / _length_s(data)
         found[name] = Attainment(
             num=num,
             met=every,
             share=every / num if num else None,
             interval=wilson(every, num),
-            good_rate=every / length_s if length_s > 0 else None,
+            good_rate=None if np.isnan(rate) else rate,
             slos={
-                slo: _target(limit, judged.met[name][slo], num)
+                slo: _target(limit, judged.met[name][slo] & counted, num)
                 for slo, limit in _limits(slos, name).items()
             },
         )
@@ -124,18 +124,17 @@ def slo_metrics(slos: Slos) -> tuple[Metric, ...]:
         return wilson(*_total(data, slos))
 
     def good_rate(data: RunData) -> FloatArray:
-        """Requests that met every SLO of their class / length of the measurement window, at this
-        one load. Others call this goodput; here goodput is the highest rate whose attainment is at
-        least x. Interval: that of the attainment, with the number of requests held fixed."""
-        met, _ = _total(data, slos)
-        return np.array([met / _length_s(data)])
+        """Requests that met every SLO of their class and ended inside the measurement window /
+        length of the window, at this one load: that part of `request_rate`. Others call this
+        goodput; here goodput is the highest rate whose attainment is at least x. Interval:
+        Wilson's, with the number of requests that ended in the window held fixed."""
+        good, _ = _total_ended(data, slos)
+        return np.array([good / _length_s(data)])
 
     def good_rate_interval(data: RunData) -> Interval | None:
-        met, num = _total(data, slos)
-        interval = wilson(met, num)
-        if interval is None:
-            return None
-        return interval[0] * num / _length_s(data), interval[1] * num / _length_s(data)
+        good, ended = _total_ended(data, slos)
+        interval, length_s = wilson(good, ended), _length_s(data)
+        return interval and (interval[0] * ended / length_s, interval[1] * ended / length_s)
 
     return (
         Metric(
@@ -157,9 +156,22 @@ def _length_s(data: RunData) -> float:
 def _total(data: RunData, slos: Slos) -> tuple[int, int]:
     """(met, num) over all classes that have limits."""
     judged = _judge(data, slos)
-    met = sum(_all(judged.met[name], counted) for name, counted in judged.classes.items())
+    met = sum(_num_good(judged.met[name], counted) for name, counted in judged.classes.items())
     num = sum(int(np.count_nonzero(counted)) for counted in judged.classes.values())
     return met, num + judged.num_unrecorded
+
+
+def _total_ended(data: RunData, slos: Slos) -> tuple[int, int]:
+    """(good, all) requests of classes with limits that ended in the window, well or not."""
+    judged, ended = _judge(data, slos), _ended_inside(data)
+    good = sum(_num_good(met, ended) for met in judged.met.values())
+    has_limits = np.isin(np.array(data.slo_class, dtype=str), list(judged.classes))
+    return good, int(np.count_nonzero(ended & has_limits))
+
+
+def _ended_inside(data: RunData) -> BoolArray:
+    start_s, end_s = data.window_s
+    return (data.finished_s >= start_s) & (data.finished_s < end_s)
 
 
 def _limits(slos: Slos, name: str) -> dict[str, float]:
@@ -176,10 +188,10 @@ def _judge(data: RunData, slos: Slos) -> _Judged:
     observed = {slo: _OBSERVED[slo](data) for slo in wanted}
     met = {
         name: {
-            slo: counted & data.ok & _within(observed[slo], limit, slo)
+            slo: data.ok & (of_class == name) & _within(observed[slo], limit, slo)
             for slo, limit in _limits(slos, name).items()
         }
-        for name, counted in classes.items()
+        for name in names
     }
     return _Judged(classes, met, num_unrecorded(data) if classes else 0)
 
@@ -189,8 +201,9 @@ def _within(values: FloatArray, limit: float, slo: str) -> BoolArray:
     return met | np.isnan(values) if slo in _CANNOT_MISS else met
 
 
-def _all(met: Mapping[str, BoolArray], counted: BoolArray) -> int:
-    return int(np.count_nonzero(np.logical_and.reduce([counted, *met.values()])))
+def _num_good(met: Mapping[str, BoolArray], chosen: BoolArray) -> int:
+    """How many of the chosen requests met every SLO."""
+    return int(np.count_nonzero(np.logical_and.reduce([chosen, *met.values()])))
 
 
 def _target(limit: float, met: BoolArray, num: int) -> Target:

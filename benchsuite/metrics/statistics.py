@@ -67,6 +67,13 @@ def binomial_ranks(n: int, p: float) -> tuple[int, int] | None:
     return max(lower, 1), min(upper, n)
 
 
+def most_by_chance(n: int, p: float) -> int:
+    """The largest number of n independent events that a probability of `p` each explains: more
+    come about with probability <= TAIL."""
+    first, mass = _binomial(n, p)
+    return first + int(np.count_nonzero(np.cumsum(mass) < 1 - TAIL))
+
+
 def _binomial(n: int, p: float) -> tuple[int, FloatArray]:
     """(first, mass): P(count = first + i), within 12 standard deviations of the mean."""
     mean, spread = n * p, 12 * math.sqrt(n * p * (1 - p)) + 12

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchsuite.metrics.slo import Slo, attainment, num_unrecorded, slo_metrics
 from benchsuite.metrics.statistics import wilson
+from benchsuite.metrics.throughput import request_rate
 from benchsuite.records.record import Record
 from benchsuite.records.table import RunData
 from tests.runs import failed, never_sent, record, run
@@ -132,6 +133,23 @@ def test_the_total_is_over_all_classes_that_have_limits() -> None:
     assert good_rate.interval is not None
     low, high = share.interval(data) or (0.0, 0.0)
     assert good_rate.interval(data) == pytest.approx((low * 2 / 4, high * 2 / 4))
+
+
+def test_good_rate_is_a_part_of_the_request_rate() -> None:
+    """Both count what ended in the window, whenever it was due; attainment counts what was due."""
+    slow = ((0.6, 1), (0.7, 1))
+    data = run(
+        record(0, due_s=0.8),  # due before the window, good, ends inside
+        record(1, due_s=1.5),
+        record(2, due_s=2.0, chunks=slow),
+        record(3, due_s=4.8),  # due inside, good, ends outside
+        window_s=(1.0, 5.0),
+    )
+    slos = {"default": Slo(ttft=0.5)}
+    assert request_rate(data).tolist() == [3 / 4]
+    assert slo_metrics(slos)[1].values(data).tolist() == [2 / 4]
+    found = attainment(data, slos)["default"]
+    assert (found.num, found.met, found.good_rate) == (3, 2, 2 / 4)
 
 
 def test_an_empty_run_attains_nothing_and_says_so() -> None:

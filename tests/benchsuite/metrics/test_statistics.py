@@ -14,6 +14,7 @@ from benchsuite.metrics.statistics import (
     binomial_ranks,
     mean_intervals,
     measurement_window,
+    most_by_chance,
     quantiles,
     values_needed,
     wilson,
@@ -57,6 +58,14 @@ def test_order_statistics_cover_at_least_95_percent(p: float, extra: int) -> Non
     assert max(below, above) <= 0.025 + 1e-9
     assert below + _binomial_mass(n, p, lower) > 0.025 - 1e-9
     assert above + _binomial_mass(n, p, upper - 1) > 0.025 - 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 10, 102, 368, 5000])
+def test_most_by_chance_leaves_out_at_most_its_tail(n: int) -> None:
+    most = most_by_chance(n, 0.01)
+    more = 1 - sum(_binomial_mass(n, 0.01, count) for count in range(most + 1))
+    assert more <= 0.025 + 1e-9
+    assert most == 0 or more + _binomial_mass(n, 0.01, most) > 0.025
 
 
 def test_ranks_of_a_huge_sample_are_those_of_the_normal_law() -> None:

@@ -38,7 +38,7 @@ def test_a_good_run_is_valid_without_a_warning() -> None:
         ("requests", _run(failed(0))),
         ("send_delay", _run(*(_good(i, sent_s=i + 0.02) for i in range(10)))),
         ("client_lag", _run(_good(0, chunk_lag_s=(0.006,) * 4, stamp_source="user"))),
-        ("client_lag", _run(_good(0, chunk_lag_s=(0.06,) * 4))),
+        ("client_lag", _run(_good(0, chunk_lag_s=(0.11,) * 4))),
         ("delivered", _run(*(_good(i) for i in range(9)), planned_due_s=np.arange(10.0))),
         ("achieved_rate", _run(*(_good(i, sent_s=i * 1.03) for i in range(10)))),
         ("output_tokens", _run(_good(0, must_reach_asked=True, output_tokens_asked=5))),
@@ -93,14 +93,21 @@ def test_a_slow_slot_of_a_closed_loop_is_a_warning() -> None:
 
 def test_opening_a_connection_is_not_the_clients_lateness() -> None:
     late = [_good(i, sent_s=i + 0.5, connect_s=0.4999) for i in range(10)]
-    assert _checks(_run(*late))["send_delay"].value == pytest.approx(0.0001)
+    assert _checks(_run(*late))["send_delay"].value == 0
+
+
+@pytest.mark.parametrize(("num", "late", "ok"), [(10, 1, True), (10, 2, False), (300, 8, False)])
+def test_a_hiccup_is_no_late_client(num: int, late: int, ok: bool) -> None:
+    """The p99 of ten requests is not known: one that is late may be chance, two are not."""
+    records = (_good(i, sent_s=i + (0.02 if i < late else 0.0)) for i in range(num))
+    assert _checks(run(*records))["send_delay"].ok is ok
 
 
 def test_limits_grow_with_what_is_measured() -> None:
     """5 % of a ttft of 2 s is 100 ms; 5 % of a gap of 1 s is 50 ms."""
     chunks = ((2.0, 1), (3.0, 1), (4.0, 1), (5.0, 1))
     found = _checks(_run(*(_good(i, chunks=chunks, stamp_source="user") for i in range(3))))
-    assert found["send_delay"].limit == pytest.approx(0.1)
+    assert "more than 100 ms late" in found["send_delay"].sentence
     assert found["client_lag"].limit == pytest.approx(0.05)
 
 
@@ -147,5 +154,6 @@ def _usable_exists(data: RunData) -> bool:
 def test_sentences_name_the_number_and_the_limit() -> None:
     data = _run(*(_good(i, sent_s=i + 0.038) for i in range(10)))
     assert _checks(data)["send_delay"].sentence == (
-        "requests left up to 38 ms late (p99; limit 10 ms): the client was too slow for this load"
+        "10 of 10 requests left more than 10 ms late (at most 1 may; p99 38 ms): "
+        "the client was too slow for this load"
     )
