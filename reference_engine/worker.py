@@ -44,7 +44,6 @@ class Worker:
         self._stats = stats
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._has_cancelled = False
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence."""
@@ -57,8 +56,6 @@ class Worker:
         """
         if sequence in self.waiting:
             self.waiting.remove(sequence)
-        else:
-            self._has_cancelled = True
         self._wake.set()
 
     def view(self) -> WorkerView:
@@ -79,8 +76,7 @@ class Worker:
     async def run(self) -> None:
         """Plan, execute, commit, until cancelled. Sleeps when there is nothing to run."""
         while True:
-            if self._has_cancelled:
-                self._remove_finished()
+            self._remove_finished()
             step = self._policy.plan(self.view())
             if step.is_empty:
                 self._wake.clear()
@@ -137,9 +133,7 @@ class Worker:
         self._stats.preemptions += 1
 
     def commit(self, step: Step, output: StepOutput) -> None:
-        """Take the step's results into sequences and blocks. Those cancelled meanwhile are passed
-        over and removed.
-        """
+        """Take the results into sequences and blocks; pass over those cancelled meanwhile."""
         now_s = self._loop.time()
         num_tokens = len(step.decode)
         for work in step.prefill:
@@ -151,7 +145,6 @@ class Worker:
                     self._end_prefill(work.sequence, output.tokens[work.sequence.id], now_s)
         self._commit_decodes(step, output.tokens, now_s)
         self._stats.step_tokens.observe(num_tokens)
-        self._remove_finished()
 
     def _end_prefill(self, sequence: Sequence, token: int, now_s: float) -> None:
         if sequence.output_ids:  # it was preempted: this is a later token, and the gap is long
@@ -187,10 +180,9 @@ class Worker:
         for sequence in sequences:
             if sequence.finish_reason is None:
                 sequence.finish("error", now_s, error)
-        self._remove_finished()
 
     def _remove_finished(self) -> None:
-        """Free what finished sequences hold."""
+        """Free what finished sequences hold. Between steps only: a step may still fill it."""
         finished = [s for s in self.running if s.finish_reason is not None]
         if finished:
             self.running = [s for s in self.running if s.finish_reason is None]
@@ -199,4 +191,3 @@ class Worker:
                 self.executor.release(sequence)
                 if sequence.finish_reason != "cancelled":  # that was counted when it happened
                     self._stats.count_finished(sequence)
-        self._has_cancelled = False

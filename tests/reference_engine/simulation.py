@@ -35,8 +35,20 @@ class CheckedExecutor(RooflineExecutor):
         super().__init__(config.source.shape(), SLOW, overhead_s=0.001)
         self.steps: list[Step] = []
         self.released: list[int] = []
+        self.broken: AssertionError | None = None
+        self.seated: set[int] = set()  # ids it would hold memory for
 
     async def execute(self, step: Step) -> StepOutput:
+        try:
+            self._check(step)
+        except AssertionError as error:  # the engine would take it for a failed device
+            self.broken = self.broken or error
+        self.steps.append(step)
+        if len(self.steps) in self.fails_at:
+            raise RuntimeError("planted")
+        return await super().execute(step)
+
+    def _check(self, step: Step) -> None:
         (worker,) = self.engine.workers
         worker.pool.check(worker.running)
         assert len(worker.running) <= worker.capacity.max_sequences
@@ -47,13 +59,16 @@ class CheckedExecutor(RooflineExecutor):
         for decode in step.decode:
             held = len(decode.sequence.block_table) * worker.pool.block_size
             assert decode.sequence.num_computed_tokens == decode.sequence.num_tokens - 1 < held
-        self.steps.append(step)
-        if len(self.steps) in self.fails_at:
-            raise RuntimeError("planted")
-        return await super().execute(step)
+        self.seated |= {work.sequence.id for work in (*step.prefill, *step.decode)}
+        assert self.seated <= {one.id for one in worker.running}
+        for one in worker.waiting:
+            assert (one.block_table, one.num_computed_tokens) == ([], 0)
+        queue = [one.id for one in worker.waiting]
+        assert queue == sorted(queue)  # preempted ones keep their place
 
     def release(self, sequence: Any) -> None:
         self.released.append(sequence.id)
+        self.seated.discard(sequence.id)
 
 
 @asynccontextmanager
@@ -63,12 +78,17 @@ async def checked_engine(config: EngineConfig) -> AsyncIterator[tuple[Engine, Ch
     executor.engine = engine = Engine(config, (executor,))
     (worker,) = engine.workers
     task = asyncio.create_task(worker.run())
-    yield engine, executor
+    try:
+        yield engine, executor
+    finally:
+        if executor.broken is not None:
+            raise executor.broken
     await asyncio.sleep(60)  # whatever was cancelled last is let go at a step boundary
     assert not task.done()
     task.cancel()
     worker.pool.check(worker.running)
     assert not worker.running
+    assert not executor.seated
     assert worker.pool.free_blocks == worker.pool.num_blocks
 
 
