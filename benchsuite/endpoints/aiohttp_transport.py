@@ -56,30 +56,30 @@ class AiohttpConnection:
 
     async def _post(self, exchange: Exchange, body: bytes) -> None:
         exchange.sent_s = time.monotonic()
+        has_token = False
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 exchange.http_status = response.status
-                while data := await self._next(response.content, exchange):
+                while data := await self._next(response.content, exchange, has_token):
                     exchange.read_s.append(time.monotonic())
                     exchange.reads.append(data)
+                    has_token = has_token or self._has_token(exchange)
         except aiohttp.ClientError as error:
             self._end(exchange, _error_class(error, exchange), str(error) or type(error).__name__)
         except TimeoutError:
-            self._end(
-                exchange, "timeout_connect", f"no connection after {self._timeouts.connect_s:g} s"
-            )
+            limit_s = self._timeouts.connect_s
+            self._end(exchange, "timeout_connect", f"no connection after {limit_s:g} s")
 
-    async def _next(self, content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
+    async def _next(
+        self, content: aiohttp.StreamReader, exchange: Exchange, has_token: bool
+    ) -> bytes:
         """The next bytes; b"" at the end, or when a deadline passed."""
-        limits = self._timeouts
-        has_token = (
-            bool(exchange.reads) and self._has_token(exchange) if len(exchange.reads) < 3 else True
-        )
-        limit_s = limits.between_tokens_s if has_token else limits.first_token_s
+        name, limit_s = "timeout_between_tokens", self._timeouts.between_tokens_s
+        if not has_token:
+            name, limit_s = "timeout_first_token", self._timeouts.first_token_s
         try:
             return await asyncio.wait_for(content.readany(), limit_s)
         except TimeoutError:
-            name = "timeout_between_tokens" if has_token else "timeout_first_token"
             self._end(exchange, name, f"nothing for {limit_s:g} s")
             return b""
 

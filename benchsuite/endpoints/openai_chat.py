@@ -20,6 +20,7 @@ class OpenAIChat(OpenAIServer, tag="openai_chat", frozen=True):
             messages,
             model=self.model,
             vendor_fields=self.vendor_fields,
+            running_usage=self.running_usage,
             max_tokens_field=self.max_tokens_field,
             extra=self.body_fields,
         )

@@ -20,5 +20,6 @@ class OpenAICompletions(OpenAIServer, tag="openai_completions", frozen=True):
             messages,
             model=self.model,
             vendor_fields=self.vendor_fields,
+            running_usage=self.running_usage,
             extra=self.body_fields,
         )

@@ -51,6 +51,7 @@ class OpenAIServer(Spec, frozen=True):
         name="body", default_factory=dict
     )  # further fields of every request, e.g. {temperature: 0}
     vendor_fields: bool = True  # send ignore_eos and min_tokens where a request wants them
+    running_usage: bool = False  # ask for usage with every chunk (vLLM): exact tokens per chunk
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     transport: Literal["wire", "aiohttp"] = "wire"
     timeouts: Timeouts = Timeouts()
@@ -180,4 +181,5 @@ def _without_vendor_fields(body: bytes) -> bytes:
     fields = msgspec.json.decode(body)
     for name in ("ignore_eos", "min_tokens"):
         fields.pop(name, None)
+    fields.get("stream_options", {}).pop("continuous_usage_stats", None)
     return msgspec.json.encode(fields)
