@@ -32,6 +32,7 @@ class Validity(Spec, frozen=True):
     client_lag_share: Share = 0.05  # this share of the median itl, whichever is more
     kernel_lag: Seconds = 0.1  # as much, where the kernel's stamps count
     load_error: Share = 0.02  # share of sessions not sent; and of the rate missed or exceeded
+    idle_slots: Share = 0.05  # share of a closed loop's slot time without a request in flight
     short_outputs: Share = 0.01  # share of outputs that have not the length they had to have
     prompt_error: Share = 0.1  # difference of the prompt tokens achieved and asked (median),
     template_tokens: Tokens = 64  # beyond so many tokens that a chat template may add
@@ -68,7 +69,7 @@ def checks(data: RunData, limits: Validity) -> tuple[Check, ...]:
         _delivered(data, limits),
         _achieved_rate(data, limits),
         _send_delay(data, limits),
-        _issue_delay(data, limits),
+        _concurrency(data, limits),
         *_client_lag(data, limits),
         _stamps(data),
         *_output_lengths(data, limits),
@@ -170,31 +171,12 @@ def _rate(at_s: FloatArray) -> float | None:
 
 
 def _send_delay(data: RunData, limits: Validity) -> Check | None:
-    """The client's own lateness: without the time to open a connection, which is the server's."""
+    """The client's own lateness: without the time to open a connection, which is the server's.
+
+    Its p99 is above the limit if more requests are than chance would put there with 1 % each: of a
+    hundred three may be late, of ten one.
+    """
     late_s = _known((data.sent_s - data.due_s - data.connect_s)[data.in_window])
-    so = "the client was too slow for this load"
-    return _lateness("send_delay", late_s, "requests left", data, limits, hard=True, so=so)
-
-
-def _issue_delay(data: RunData, limits: Validity) -> Check | None:
-    """Soft: a late request of a closed loop is measured right, but the load is a little lower."""
-    late_s = _known(issue_delay(data)[data.in_window])
-    so = "the concurrency was a little lower than asked"
-    return _lateness("issue_delay", late_s, "slots were filled", data, limits, hard=False, so=so)
-
-
-def _lateness(
-    name: str,
-    late_s: FloatArray,
-    what: str,
-    data: RunData,
-    limits: Validity,
-    *,
-    hard: bool,
-    so: str,
-) -> Check | None:
-    """The p99 is above its limit if more values are than chance would put there with 1 % each: of
-    a hundred requests three may be late, of ten one."""
     num = len(late_s)
     if not num:
         return None
@@ -202,10 +184,25 @@ def _lateness(
     limit_s = max(limits.send_delay, limits.send_delay_share * median_s)
     late, most = int(np.count_nonzero(late_s > limit_s)), most_by_chance(num, 0.01)
     fact = (
-        f"{late:,} of {num:,} {what} more than {_ms(limit_s)} late (at most {most:,} may; "
+        f"{late:,} of {num:,} requests left more than {_ms(limit_s)} late (at most {most:,} may; "
         f"p99 {_ms(_p99(late_s))})"
     )
-    return _at_most(name, late / num, most / num, "share", fact, hard=hard, so=so)
+    so = "the client was too slow for this load"
+    return _at_most("send_delay", late / num, most / num, "share", fact, hard=True, so=so)
+
+
+def _concurrency(data: RunData, limits: Validity) -> Check | None:
+    """Closed loop: how much of the slots' time no request was in flight."""
+    idle_s = issue_delay(data)
+    chosen = data.in_window & ~np.isnan(idle_s)
+    busy_s = float((data.finished_s - data.sent_s)[chosen].sum())
+    if not busy_s > 0:
+        return None
+    free_s, limit = float(idle_s[chosen].sum()), limits.idle_slots
+    share = free_s / (free_s + busy_s)
+    fact = f"slots were free {_percent(share)} of the time (limit {_percent(limit)})"
+    so = "the client did not keep up the concurrency that was asked"
+    return _at_most("concurrency", share, limit, "share", fact, hard=True, so=so)
 
 
 def _client_lag(data: RunData, limits: Validity) -> list[Check]:

@@ -82,13 +82,15 @@ def test_soft_checks_warn(name: str, data: RunData) -> None:
     assert verdict == ("valid", (), (check.sentence,))
 
 
-def test_a_slow_slot_of_a_closed_loop_is_a_warning() -> None:
-    """Its latency counts from sent and is right; only the load was lower."""
-    data = _run(_good(0, due_s=None, sent_s=0.0), _good(1, due_s=None, sent_s=0.6, finished_s=1.2))
+@pytest.mark.parametrize(("free_s", "ok"), [(0.02, True), (0.03, False)])
+def test_a_closed_loop_must_keep_its_slots_filled(free_s: float, ok: bool) -> None:
+    """0.02 s without a request beside an answer of 0.5 s are 3.8 % of the slot's time."""
+    data = _run(_good(0, due_s=None, sent_s=0.0), _good(1, due_s=None, sent_s=0.5 + free_s))
     found = _checks(data)
-    assert not found["issue_delay"].ok
-    assert not found["issue_delay"].hard
+    assert found["concurrency"].ok is ok
+    assert found["concurrency"].hard
     assert {"send_delay", "delivered", "achieved_rate"}.isdisjoint(found)
+    assert "concurrency" not in _checks(_run(_good(0), _good(1)))
 
 
 def test_opening_a_connection_is_not_the_clients_lateness() -> None:
