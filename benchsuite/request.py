@@ -4,6 +4,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
+Grader = Literal["exact", "number", "choice", "contains"]
+"""How an answer is checked: the names in metrics/quality.py."""
+
 
 class ImagePart(Struct, frozen=True, tag="image"):
     """An image inside a message, as a data URL (`data:image/png;base64,...`)."""
@@ -57,7 +60,7 @@ class Request(Struct, frozen=True):
     ignore_eos: bool = False  # output length is exactly max_output_tokens where the server obeys
     slo_class: str = "default"
     expected: str | None = None  # checkable answer, if any
-    grader: str | None = None  # how it is checked; a name in metrics/quality.py
+    grader: Grader | None = None  # how it is checked
 
 
 class Session(Struct, frozen=True):

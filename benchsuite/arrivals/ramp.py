@@ -54,18 +54,19 @@ class Ramp(Spec, frozen=True, tag="ramp"):
     def _inverse(self, unit: FloatArray) -> FloatArray:
         """The times at which the cumulative rate reaches `unit`, each below its last value.
 
-        In a segment with rate r and slope s, r*x + s*x^2/2 = y has the root
-        x = 2*y / (r + sqrt(r^2 + 2*s*y)): it does not cancel, and holds for s = 0 too.
+        In a segment of length d from rate r to rate q, y sessions are due after a share f of it:
+        r*f + (q - r)*f^2/2 = y/d, so f = 2*(y/d) / (r + sqrt(r^2 + 2*(q - r)*(y/d))).
+        This form of the root does not cancel, and holds for q = r too.
         """
         at = np.array([point.at for point in self.points])
         rate = np.array([point.rate for point in self.points])
         cumulative = self._cumulative()
         segment = np.searchsorted(cumulative, unit, side="right") - 1
         length = at[segment + 1] - at[segment]  # > 0: the cumulative rate grows in this segment
-        slope = (rate[segment + 1] - rate[segment]) / length
-        left = unit - cumulative[segment]
-        root = np.sqrt(np.maximum(rate[segment] ** 2 + 2 * slope * left, 0.0))
-        divisor = rate[segment] + root
-        inside = np.divide(2 * left, divisor, out=np.zeros_like(left), where=divisor > 0)
-        due_s: FloatArray = np.minimum(at[segment] + inside, at[segment + 1])
+        begin, end = rate[segment], rate[segment + 1]
+        mean_rate = (unit - cumulative[segment]) / length
+        root = np.sqrt(np.maximum(begin**2 + 2 * (end - begin) * mean_rate, 0.0))
+        divisor = begin + root
+        share = np.divide(2 * mean_rate, divisor, out=np.zeros_like(unit), where=divisor > 0)
+        due_s: FloatArray = at[segment] + np.minimum(share, 1.0) * length
         return due_s

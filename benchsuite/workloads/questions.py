@@ -1,18 +1,15 @@
 """Real questions with an answer that can be checked."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import msgspec
 
 from benchsuite.errors import TraceError
-from benchsuite.request import Message, Request, Scripted, Session
+from benchsuite.request import Grader, Message, Request, Scripted, Session
 from benchsuite.spec import Count, DataPath, Spec
 from benchsuite.workloads.formats.reading import lines
 from benchsuite.workloads.tokenizer import Tokenizer
-
-Grader = Literal["exact", "number", "choice", "contains"]
-"""How an answer is checked: the names in metrics/quality.py."""
 
 
 class Questions(Spec, frozen=True, tag="questions"):

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from benchsuite.errors import TraceError
-from benchsuite.request import Message
+from benchsuite.request import Grader, Message
 
 
 class TraceRow(Struct, frozen=True):
@@ -22,7 +22,7 @@ class TraceRow(Struct, frozen=True):
     messages: tuple[Message, ...] | None = None
     slo_class: str = "default"
     expected: str | None = None
-    grader: str | None = None
+    grader: Grader | None = None
 
 
 class TraceSource(Protocol):

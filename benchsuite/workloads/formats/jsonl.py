@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from benchsuite.errors import TraceError
-from benchsuite.request import Message
+from benchsuite.request import Grader, Message
 from benchsuite.spec import Count, DataPath, Spec
 from benchsuite.workloads.formats.base import TraceRow
 from benchsuite.workloads.formats.reading import json_rows
@@ -24,7 +24,7 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True):
     messages: Annotated[tuple[Message, ...], Meta(min_length=1)] | None = None
     slo_class: str = "default"
     expected: str | None = None
-    grader: str | None = None
+    grader: Grader | None = None
 
     def problem(self, block_tokens: int) -> str | None:
         """What does not fit together, or None."""
@@ -34,6 +34,8 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True):
             return "gap_s: expected a session_id beside it"
         if (self.prompt_tokens is None) == (self.messages is None):
             return "expected prompt_tokens or messages: one of them"
+        if (self.expected is None) != (self.grader is None):
+            return "expected and grader go together"
         blocks = -(-(self.prompt_tokens or 0) // block_tokens)
         if self.hash_ids and len(self.hash_ids) != blocks:
             return (

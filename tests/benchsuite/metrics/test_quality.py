@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from benchsuite.metrics.quality import GRADERS, grade
-from benchsuite.workloads.questions import Grader
+from benchsuite.request import Grader
 
 ROWS = [
     ("exact", "Paris", "Paris", True),

@@ -160,6 +160,14 @@ def test_a_broken_mooncake_row_names_its_line_and_field(tmp_path, row, problem):
         ),
         ('{"arrival_s": 0, "messages": [], "output_tokens": 1}', "messages"),
         (
+            '{"arrival_s": 0, "prompt_tokens": 1, "output_tokens": 1, "expected": "42"}',
+            "expected and grader go together",
+        ),
+        (
+            '{"arrival_s": 0, "prompt_tokens": 1, "output_tokens": 1, "grader": "guess"}',
+            "grader",
+        ),
+        (
             '{"arrival_s": 0, "messages": [{"role": "bot", "content": ""}], "output_tokens": 1}',
             "messages[0].role",
         ),
