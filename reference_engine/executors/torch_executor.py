@@ -56,6 +56,7 @@ class TorchExecutor:
         self._model = Transformer(shape, weights)
         sizes = KvShape(
             num_layers=shape.num_layers,
+            num_heads=shape.num_heads,
             num_kv_heads=shape.num_kv_heads,
             head_dim=shape.head_dim,
             num_slots=capacity.max_sequences,

@@ -124,7 +124,11 @@ class Attention:
         self._shape, self._layer, self._weights, self._eps = shape, layer, weights, eps
 
     def __call__(self, x: Tensor, batch: Batch, cache: KvCache) -> Tensor:
-        """`x` [num_tokens, hidden] normalised, to the same shape; appends K and V to `cache`."""
+        """Normalised `x` [num_tokens, hidden] to [num_tokens, num_heads * head_dim].
+
+        The output projection is left to the caller, who adds the residual in the same operation.
+        Writes the tokens' K and V to `cache`.
+        """
         query, key, value = self._project(x, batch)
         keys, values = cache.keys[self._layer], cache.values[self._layer]
         singles = batch.single_slots.shape[0]
@@ -141,8 +145,7 @@ class Attention:
             values[chunk.slot, :, tokens] = value[rows].transpose(0, 1)
             outputs += self._attend_chunk(chunk, query[rows], keys, values, batch.future)
             row += chunk.length
-        mixed = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-        return mixed @ self._weights.output
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def _project(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Query [num_tokens, num_heads, head_dim]; key and value with num_kv_heads."""

@@ -15,6 +15,7 @@ class KvShape(NamedTuple):
     """Sizes of the KV memory."""
 
     num_layers: int
+    num_heads: int
     num_kv_heads: int
     head_dim: int
     num_slots: int
@@ -29,8 +30,9 @@ class KvCache:
     keys   [num_layers, num_slots, num_kv_heads, head_dim, max_tokens]
     values [num_layers, num_slots, num_kv_heads, max_tokens, head_dim]
 
-    Keys are stored transposed: one query times many keys is then a matrix product without a
-    transposed operand, 1.4 to 2.6 times as fast on a CPU as `scaled_dot_product_attention`.
+    Keys are indexed transposed, ready to be multiplied by queries. Where several query heads share
+    a KV head they also lie so in memory, which on a CPU scores up to 2.6 times as fast; with one
+    query a key's numbers lie together, since a product of one row is then a sum along them.
     """
 
     def __init__(self, shape: KvShape, dtype: torch.dtype, device: torch.device) -> None:
@@ -43,7 +45,10 @@ class KvCache:
             # Zeros, not empty: a masked position counts 0 times its value, and 0 * NaN is NaN.
             return torch.zeros(sizes, dtype=dtype, device=device)
 
-        self.keys = zeros(layers, slots, heads, dim, tokens)
+        if device.type == "cpu" and shape.num_heads > heads:
+            self.keys = zeros(layers, slots, heads, dim, tokens)
+        else:
+            self.keys = zeros(layers, slots, heads, tokens, dim).transpose(-1, -2)
         self.values = zeros(layers, slots, heads, tokens, dim)
         self._block_keys = zeros(blocks, layers, heads, dim, size)
         self._block_values = zeros(blocks, layers, heads, size, dim)

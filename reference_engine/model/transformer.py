@@ -55,9 +55,10 @@ class Transformer:
         """Residual stream [num_tokens, hidden] after `layers`; their K and V are in `cache`."""
         for index in layers:
             weights = self._weights.layers[index]
-            attended = self._attention[index](normalise(hidden, self._eps), batch, cache)
-            hidden = hidden + attended
-            hidden = hidden + swiglu(normalise(hidden, self._eps), weights.gate_up, weights.down)
+            mixed = self._attention[index](normalise(hidden, self._eps), batch, cache)
+            hidden = torch.addmm(hidden, mixed, weights.output)
+            gated = swiglu(normalise(hidden, self._eps), weights.gate_up)
+            hidden = torch.addmm(hidden, gated, weights.down)
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -167,7 +167,8 @@ class RandomTensors:
         if len(size) == 1:
             return torch.ones(size, device=self._device)
         generator = torch.Generator(self._device)
-        generator.manual_seed((self._seed << 32) + zlib.crc32(name.encode()))
+        # 32 bits, since a CPU generator ignores those above.
+        generator.manual_seed(zlib.crc32(f"{self._seed} {name}".encode()))
         drawn = torch.randn(size, generator=generator, device=self._device)
         return drawn.mul_(size[1] ** -0.5)
 

@@ -1,0 +1,240 @@
+"""The torch executor on a real checkpoint: greedy answers do not depend on the way to them."""
+
+import asyncio
+import threading
+from collections.abc import Sequence as Seq
+from typing import Any
+
+import pytest
+
+from reference_engine.config import EngineConfig
+from reference_engine.engine import Engine
+from reference_engine.executors import Torch
+from reference_engine.executors.torch_executor import TorchExecutor, default_threads
+from reference_engine.policies import ChunkedPrefill, Colocated
+from reference_engine.sequence import SamplingParams, Sequence
+from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
+from reference_engine.step import DecodeWork, PrefillWork, Step, StepOutput
+from tests.reference_engine.model.stories import FOLDER, Story, stories
+
+GREEDY = SamplingParams(max_tokens=96, temperature=0.0, ignore_eos=True)
+CAPACITY = Capacity(num_blocks=64, block_size=16, max_sequences=8, max_model_len=256)
+SOURCE = ModelSource(name=str(FOLDER))
+EVERY_LAYER = range(5)
+
+
+def config(**changes: Any) -> EngineConfig:
+    defaults: dict[str, Any] = {
+        "model": str(FOLDER),
+        "executor": Torch(threads=1),
+        "num_blocks": 128,
+        "max_sequences": 8,
+        "max_model_len": 256,
+    }
+    return EngineConfig(**defaults | changes)
+
+
+async def answered(
+    engine: Engine, prompt_ids: list[int], params: SamplingParams = GREEDY
+) -> Sequence:
+    """The sequence, when it has ended."""
+    sequence = engine.submit(prompt_ids, params)
+    async for _ in engine.tokens(sequence):
+        pass
+    return sequence
+
+
+async def tell_all(engine: Engine, told: Seq[Story]) -> list[Sequence]:
+    """All at once; each must be the golden one."""
+    sequences = await asyncio.gather(*(answered(engine, story.prompt) for story in told))
+    for sequence, story in zip(sequences, told, strict=True):
+        assert (sequence.output_ids, sequence.error) == (story.output, None)
+    return sequences
+
+
+@pytest.mark.parametrize(
+    ("policy", "block_size"),
+    [
+        (Colocated(), 16),
+        (ChunkedPrefill(), 1),
+        (ChunkedPrefill(token_budget=7), 16),
+        (ChunkedPrefill(token_budget=7), 5),
+        (ChunkedPrefill(token_budget=1), 16),
+    ],
+    ids=["colocated", "chunked", "chunks-of-7", "odd-blocks", "chunks-of-1"],
+)
+async def test_greedy_answers_are_the_golden_ones(policy: Any, block_size: int) -> None:
+    """Six prompts of 1 to 109 tokens in one batch, under every policy and odd chunk sizes."""
+    settings = config(policy=policy, block_size=block_size, num_blocks=2048 // block_size)
+    async with Engine.open(settings) as engine:
+        await tell_all(engine, stories())
+
+
+async def test_a_cached_prefix_is_really_there() -> None:
+    """Reused tokens are not computed again, their sequence and its slot being gone, and count."""
+    async with Engine.open(config(prefix_caching=True, max_sequences=2)) as engine:
+        first = await tell_all(engine, stories())
+        again = await tell_all(engine, stories()[::-1])
+    assert all(sequence.num_cached_tokens == 0 for sequence in first)
+    assert [s.num_cached_tokens for s in again] == [96, 64, 0, 16, 0, 0]
+
+
+async def test_a_prefix_is_reused_while_its_owner_still_runs() -> None:
+    """Blocks filled by decoding serve others at once: the answer so far is a cached prompt."""
+    story = stories()[4]
+    async with Engine.open(config()) as engine:
+        owner = engine.submit(story.prompt, GREEDY)
+        async for _ in engine.tokens(owner):
+            if len(owner.output_ids) == 40:
+                ids = story.prompt + story.output[:40]
+                params = SamplingParams(max_tokens=20, temperature=0.0, ignore_eos=True)
+                heir = await answered(engine, ids, params)
+                assert owner.finish_reason is None
+    assert heir.num_cached_tokens == 112  # 7 blocks, of 73 + 40 tokens
+    assert heir.output_ids == story.output[40:60]
+    assert owner.output_ids == story.output
+
+
+async def test_preempted_answers_are_the_golden_ones() -> None:
+    """With too few blocks sequences lose theirs and are computed again, outputs included."""
+    settings = config(num_blocks=24, prefix_caching=False)
+    async with Engine.open(settings) as engine:
+        sequences = await tell_all(engine, stories())
+    assert sum(sequence.num_preemptions for sequence in sequences) >= 3
+
+
+async def test_slots_are_given_back() -> None:
+    """Far more sequences than slots come and go, some cancelled mid-way."""
+    async with Engine.open(config(max_sequences=3, num_blocks=200)) as engine:
+        doomed = [engine.submit(story.prompt, GREEDY) for story in stories()]
+        task = asyncio.create_task(tell_all(engine, stories() * 2))
+        async for _ in engine.tokens(doomed[1]):
+            if len(doomed[1].output_ids) == 5:
+                break
+        for sequence in doomed:
+            engine.cancel(sequence)
+        await task
+
+
+def sequence_of(story: Story, id: int = 0, first_block: int = 0, **params: Any) -> Sequence:
+    settings = {"max_tokens": 96, "temperature": 0.0} | params
+    sequence = Sequence(id, story.prompt, SamplingParams(**settings))
+    sequence.block_table = list(range(first_block, first_block + 16))
+    return sequence
+
+
+def commit(output: StepOutput, *sequences: Sequence) -> None:
+    """What a worker does after a step."""
+    for sequence in sequences:
+        if sequence.id in output.tokens:
+            sequence.num_computed_tokens = sequence.num_tokens
+            sequence.output_ids.append(output.tokens[sequence.id])
+
+
+async def test_layers_may_be_computed_over_several_steps() -> None:
+    """A prefill cut by layers, beside another's decodes, gives the same tokens as in one go."""
+    executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
+    old, new = sequence_of(stories()[1]), sequence_of(stories()[5], 1, 16)
+    whole = PrefillWork(old, 0, old.num_tokens, EVERY_LAYER)
+    commit(await executor.execute(Step(prefill=(whole,))), old)
+    for layers in (range(2), range(2, 3), range(3, 5)):
+        work = PrefillWork(new, 0, new.num_tokens, layers)
+        output = await executor.execute(Step(prefill=(work,), decode=(DecodeWork(old),)))
+        assert (new.id in output.tokens) == (layers.stop == 5)
+        commit(output, old, new)
+    commit(await executor.execute(Step(decode=(DecodeWork(old), DecodeWork(new)))), old, new)
+    executor.close()
+    assert old.output_ids == stories()[1].output[:5]
+    assert new.output_ids == stories()[5].output[:2]
+
+
+async def test_a_chunk_that_does_not_end_the_prompt_samples_nothing() -> None:
+    """Only the last known token's position is sampled."""
+    executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
+    sequence = sequence_of(stories()[5])
+    output = await executor.execute(Step(prefill=(PrefillWork(sequence, 0, 108, EVERY_LAYER),)))
+    assert output.tokens == {}
+    output = await executor.execute(Step(prefill=(PrefillWork(sequence, 108, 1, EVERY_LAYER),)))
+    assert output.tokens == {0: stories()[5].output[0]}
+    executor.close()
+
+
+async def test_the_event_loop_goes_on_while_the_model_computes() -> None:
+    """A step that waits for the loop to do something ends: it does not run on the loop's thread."""
+
+    class Waiting(TorchExecutor):
+        def _run(self, works: Seq[PrefillWork]) -> dict[int, int]:
+            assert moved_on.wait(timeout=60)
+            return super()._run(works)
+
+    moved_on = threading.Event()
+    executor = Waiting(SOURCE, CAPACITY, threads=1)
+    sequence = sequence_of(stories()[0])
+    step = Step(prefill=(PrefillWork(sequence, 0, 1, EVERY_LAYER),))
+    task = asyncio.create_task(executor.execute(step))
+    await asyncio.sleep(0)
+    moved_on.set()
+    assert (await task).tokens == {0: stories()[0].output[0]}
+    executor.close()
+
+
+async def test_seeded_answers_do_not_depend_on_company_or_preemption() -> None:
+    """The same seed gives the same text alone, in a crowd and when preempted; another, another."""
+    story = stories()[2]
+
+    def warm(seed: int | None) -> SamplingParams:
+        return SamplingParams(max_tokens=80, seed=seed, top_p=0.95, ignore_eos=True)
+
+    async with Engine.open(config()) as engine:
+        alone = await answered(engine, story.prompt, warm(5))
+    async with Engine.open(config(num_blocks=18, prefix_caching=False)) as engine:
+        seeds = (5, 6, 5, None, None)
+        crowd = await asyncio.gather(*(answered(engine, story.prompt, warm(s)) for s in seeds))
+    assert any(sequence.num_preemptions for sequence in crowd)
+    assert crowd[0].output_ids == crowd[2].output_ids == alone.output_ids
+    others = {tuple(sequence.output_ids) for sequence in crowd}
+    assert len(others) == 4
+
+
+async def test_stop_tokens_wait_for_min_tokens() -> None:
+    """A stop token is not drawn before `min_tokens`, so the answer goes on without it."""
+    story = stories()[1]
+    stop = story.output[3]
+    stopping = SamplingParams(max_tokens=30, temperature=0.0, stop_token_ids=(stop,))
+    patient = SamplingParams(max_tokens=30, min_tokens=12, temperature=0.0, stop_token_ids=(stop,))
+    async with Engine.open(config()) as engine:
+        short = await answered(engine, story.prompt, stopping)
+        long = await answered(engine, story.prompt, patient)
+    assert (short.output_ids, short.finish_reason) == (story.output[:4], "stop")
+    assert stop not in long.output_ids[:12]
+    assert len(long.output_ids) > 12
+
+
+async def test_a_failed_step_spoils_no_later_one() -> None:
+    """Too many sequences for the slots is an error of that step; released, the next one runs."""
+    executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
+    crowd = [sequence_of(stories()[0], i) for i in range(9)]
+    works = tuple(PrefillWork(sequence, 0, 1, EVERY_LAYER) for sequence in crowd)
+    with pytest.raises(AssertionError, match="9 sequences for 8 KV slots"):
+        await executor.execute(Step(prefill=works))
+    for sequence in crowd:
+        executor.release(sequence)
+    output = await executor.execute(Step(prefill=works[:1]))
+    assert output.tokens == {0: stories()[0].output[0]}
+    executor.close()
+
+
+async def test_what_cannot_be_done_is_said() -> None:
+    """A missing device is a configuration error; KV has no second worker to go to."""
+    with pytest.raises(ConfigError, match="device 'cuda:99'"):
+        TorchExecutor(SOURCE, CAPACITY, device="cuda:99")
+    executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
+    with pytest.raises(EngineError, match="cannot move"):
+        await executor.transfer(sequence_of(stories()[0]), 1)
+    assert (await executor.execute(Step())).tokens == {}
+    executor.close()
+
+
+def test_threads_leave_a_core_to_the_others() -> None:
+    """At least one, and not all where there are several."""
+    assert default_threads() >= 1
