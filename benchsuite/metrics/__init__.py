@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchsuite.metrics.answers import accuracy, accuracy_interval, correct_rate
 from benchsuite.metrics.base import Interval, Metric, Summary
 from benchsuite.metrics.generator import client_lag, connect_time, issue_delay, send_delay
 from benchsuite.metrics.latency import (
@@ -44,6 +45,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("request_rate", "Request rate", "requests/s", "higher", "run", request_rate),
     Metric("output_token_rate", "Output tokens/s", "tokens/s", "higher", "run", output_token_rate),
     Metric("total_token_rate", "Total tokens/s", "tokens/s", "higher", "run", total_token_rate),
+    Metric("accuracy", "Accuracy", "share", "higher", "run", accuracy, interval=accuracy_interval),
+    Metric("correct_rate", "Right answers/s", "answers/s", "higher", "run", correct_rate),
     Metric("prompt_tokens", "Prompt tokens", "tokens", "neither", "request", prompt_tokens),
     Metric("output_tokens", "Output tokens", "tokens", "neither", "request", output_tokens),
     Metric("send_delay", "Send delay", "s", "lower", "request", send_delay, over="sent"),

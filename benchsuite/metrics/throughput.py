@@ -9,8 +9,7 @@ def request_rate(data: RunData) -> FloatArray:
     """Requests whose answer ended well inside the measurement window / length of the window,
     whenever they were sent. A warm-up of zero leaves the start, when nothing has been answered yet,
     in the window: the rate is then below the steady one."""
-    ended = data.ok & _inside(data.finished_s, data)
-    return _per_second(float(np.count_nonzero(ended)), data)
+    return ended_per_second(data.ok, data)
 
 
 def output_token_rate(data: RunData) -> FloatArray:
@@ -38,6 +37,12 @@ def output_tokens(data: RunData) -> FloatArray:
     """Output tokens of a request, reasoning included: the server's count where it reports one,
     else that of the scenario's tokenizer."""
     return data.output_tokens.astype(np.float64)
+
+
+def ended_per_second(chosen: BoolArray, data: RunData) -> FloatArray:
+    """The chosen requests that ended inside the window, per second of it, [1]."""
+    ended = chosen & _inside(data.finished_s, data)
+    return _per_second(float(np.count_nonzero(ended)), data)
 
 
 def _output_tokens_inside(data: RunData) -> float:
