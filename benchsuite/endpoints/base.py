@@ -56,6 +56,11 @@ class Endpoint(Protocol):
         """For people: the url, or what runs inside."""
         ...
 
+    @property
+    def is_real_time(self) -> bool:
+        """Whether waiting takes time; False on a virtual clock."""
+        ...
+
     def loop(self) -> asyncio.AbstractEventLoop:
         """A new event loop of the kind that this endpoint's connection needs."""
         ...

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 import msgspec
 
@@ -28,6 +28,8 @@ PATH: Final = "/v1/chat/completions"
 
 class InProcess(Spec, tag="in_process", frozen=True):
     """The bundled engine, simulated: step times from a roofline model, on a virtual clock."""
+
+    is_real_time: ClassVar[bool] = False
 
     engine: EngineConfig = EngineConfig(model="8b", executor=Roofline())
 

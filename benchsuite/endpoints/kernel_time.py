@@ -76,7 +76,7 @@ class KernelClock:
             self._realtime_ns, self._offset_ns = [wall], [offset]
 
     def monotonic_s(self, stamps_ns: Sequence[int], user_s: Sequence[float]) -> list[float]:
-        """Kernel stamps as monotonic seconds; the user's stamp where a kernel one cannot be used."""
+        """Kernel stamps as monotonic seconds; the program's own where one cannot be used."""
         wall = np.asarray(stamps_ns, dtype=np.int64)
         base = self._realtime_ns[0]
         offset = np.interp(

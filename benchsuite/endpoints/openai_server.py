@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import httpx
 import msgspec
@@ -42,6 +42,8 @@ class Timeouts(Spec, frozen=True):
 
 class OpenAIServer(Spec, frozen=True):
     """A server that speaks OpenAI's HTTP API."""
+
+    is_real_time: ClassVar[bool] = True
 
     url: str  # with or without /v1
     model: str = "default"

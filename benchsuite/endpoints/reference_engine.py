@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -37,6 +37,8 @@ class Listening(msgspec.Struct):
 
 class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
     """The bundled torch engine (needs the extra: `pip install "benchsuite[engine]"`)."""
+
+    is_real_time: ClassVar[bool] = True
 
     engine: EngineConfig = EngineConfig()
     timeouts: Timeouts = Timeouts()
@@ -90,10 +92,9 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
             return msgspec.json.decode(line, type=Listening)
         except msgspec.DecodeError:
             await process.wait()
-            tail = log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
             raise EndpointError(
                 f"reference_engine: stopped with exit code {process.returncode} "
-                f"before it listened:\n{tail}"
+                f"before it listened:\n{_tail(log_path)}"
             ) from None
 
     def connect(self) -> AbstractAsyncContextManager[Connection]:
@@ -104,6 +105,10 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
         return decode_stream(exchange, count_tokens)
+
+
+def _tail(path: Path) -> str:
+    return path.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
 
 
 def _environment() -> dict[str, str]:

@@ -7,9 +7,9 @@ The driver decodes nothing but the replies that a live session needs for its nex
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, NamedTuple
 
 from benchsuite.endpoints.base import Connection, Endpoint, Exchange, TokenCounter, http_status
@@ -19,7 +19,6 @@ from benchsuite.request import Message, Request, Session
 
 AHEAD_SESSIONS: Final = 4096  # whose first body is made before the run starts, and kept made
 AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
-REFILL_S: Final = 1e-3  # between two bodies made during the run
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
 
 Sink = Callable[[Asked, Exchange], None]
@@ -70,55 +69,79 @@ class _Next(NamedTuple):
 class _Ahead:
     """The schedule with first bodies made before they are needed.
 
-    `fill` makes as many as the bounds allow; after that each one taken is replaced a little later,
-    by a callback of its own, so that a body is never made between a due time and its request.
+    `fill` makes as many as the bounds allow; what is taken after that is replaced by a thread, so
+    that the loop is not held up while a long prompt is made. Without `threads` (virtual time, where
+    making takes no time) it is made when it is taken.
     """
 
-    def __init__(self, schedule: Schedule, ready: Callable[[Request], Ready]) -> None:
-        self._source, self._ready = iter(schedule), ready
+    def __init__(
+        self,
+        schedule: Schedule,
+        ready: Callable[[Request], Ready],
+        threads: ThreadPoolExecutor | None,
+    ) -> None:
+        self._source, self._ready, self._threads = iter(schedule), ready, threads
         self._made: deque[_Next] = deque()
         self._num_bytes = 0
-        self._loop = asyncio.get_running_loop()
-        self._refill: asyncio.Handle | None = None
+        self._is_over = False  # the schedule has no more
+        self._one_at_a_time = asyncio.Lock()
+        self._refilling: asyncio.Task[None] | None = None
 
     def fill(self) -> None:
-        while self._has_room() and self._make():
-            pass
+        while self._has_room():
+            self._keep(self._make())
 
-    def take(self) -> _Next | None:
+    async def take(self) -> _Next | None:
         """The next session, or None after the last."""
-        if not self._made and not self._make():
+        if not self._made and not self._is_over:
+            await self._add()
+        if not self._made:
             return None
         item = self._made.popleft()
         self._num_bytes -= len(item.first.body)
-        if self._refill is None:
-            self._refill = self._loop.call_later(REFILL_S, self._replace)
+        if self._threads is not None and (self._refilling is None or self._refilling.done()):
+            self._refilling = asyncio.create_task(self._refill())
         return item
 
-    def _replace(self) -> None:
-        self._refill = None
-        if self._has_room() and self._make():
-            self._refill = self._loop.call_later(REFILL_S, self._replace)
+    def close(self) -> None:
+        if self._refilling is not None:
+            self._refilling.cancel()
 
-    def _has_room(self) -> bool:
-        return len(self._made) < AHEAD_SESSIONS and self._num_bytes < AHEAD_BYTES
+    async def _refill(self) -> None:
+        while self._has_room():
+            await self._add()
 
-    def _make(self) -> bool:
-        """One more; False after the last."""
+    async def _add(self) -> None:
+        async with self._one_at_a_time:  # the schedule is one iterator
+            if self._threads is None:
+                self._keep(self._make())
+            else:
+                loop = asyncio.get_running_loop()
+                self._keep(await loop.run_in_executor(self._threads, self._make))
+
+    def _make(self) -> _Next | None:
         due_s, session = next(self._source, (None, None))
         if session is None:
-            return False
-        item = _Next(due_s, session, self._ready(session.requests[0]))
-        self._made.append(item)
-        self._num_bytes += len(item.first.body)
-        return True
+            return None
+        return _Next(due_s, session, self._ready(session.requests[0]))
+
+    def _keep(self, item: _Next | None) -> None:
+        if item is None:
+            self._is_over = True
+        else:
+            self._made.append(item)
+            self._num_bytes += len(item.first.body)
+
+    def _has_room(self) -> bool:
+        is_full = len(self._made) >= AHEAD_SESSIONS or self._num_bytes >= AHEAD_BYTES
+        return not (is_full or self._is_over)
 
 
 class Driver:
     """Sends one worker's part of a schedule through a connection.
 
     `issue_for_s`: a closed loop starts no session later than that. `drain_s`: how long to wait for
-    answers after the last request was issued.
+    answers after the last request was issued. `threads`: where bodies are made during the run.
     """
 
     def __init__(
@@ -133,13 +156,14 @@ class Driver:
         drain_s: float,
         stop: Stop,
         counters: Counters,
+        threads: ThreadPoolExecutor | None = None,
     ) -> None:
         self._endpoint, self._connection, self._schedule = endpoint, connection, schedule
         self._count_tokens, self._worker = count_tokens, worker
         self._issue_for_s, self._drain_s = issue_for_s, drain_s
         self._stop, self._counters = stop, counters
         self._loop = asyncio.get_running_loop()
-        self._ahead = _Ahead(schedule, self._ready)
+        self._ahead = _Ahead(schedule, self._ready, threads)
         self._sessions: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._is_over = False
@@ -162,6 +186,7 @@ class Driver:
             drained = self._loop.create_task(self._drained())
             await self._until(drained, self._stop.flight)
         await self._cut()
+        self._ahead.close()
         if self._failure is not None:
             raise self._failure
 
@@ -193,7 +218,7 @@ class Driver:
             await asyncio.wait(self._sessions, timeout=ABORT_POLL_S)
 
     async def _open_loop(self) -> None:
-        while (item := self._ahead.take()) is not None:
+        while (item := await self._ahead.take()) is not None:
             assert item.due_s is not None
             at_s = self._start_s + item.due_s
             await self._sleep_until(at_s)
@@ -205,7 +230,7 @@ class Driver:
 
         async def slot() -> None:
             while not (issued.is_set() or self._stop.issuing.is_set()):
-                item = self._ahead.take()
+                item = await self._ahead.take()
                 if item is None:
                     issued.set()
                 else:

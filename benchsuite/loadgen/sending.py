@@ -8,6 +8,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -69,6 +70,8 @@ async def _send(
 ) -> str | None:
     loop = asyncio.get_running_loop()
     stop = Stop()
+    is_real = scenario.endpoint.is_real_time
+    threads = ThreadPoolExecutor(1, "bodies") if is_real else None
     async with scenario.endpoint.started(folder) as endpoint, endpoint.connect() as connection:
         driver = Driver(
             endpoint,
@@ -79,6 +82,7 @@ async def _send(
             drain_s=scenario.limits.drain,
             stop=stop,
             counters=counters,
+            threads=threads,
         )
         driver.prepare()
         start_s = loop.time() + LEAD_S
@@ -92,6 +96,8 @@ async def _send(
                 await driver.drive(start_s, writer.put)
         finally:
             writer.close()
+            if threads is not None:
+                threads.shutdown(cancel_futures=True)
     if writer.failure is not None:
         raise DiskError(
             f"{folder}: {writer.failure.strerror or writer.failure}; the run was stopped and "
