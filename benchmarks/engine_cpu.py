@@ -66,7 +66,7 @@ def transformers_decoder(shape: ModelShape) -> Callable[[list[list[int]], int], 
         max_position_embeddings=shape.max_position,
         tie_word_embeddings=shape.tie_embeddings,
     )
-    model = LlamaForCausalLM(config).eval()
+    model: Any = LlamaForCausalLM(config)
 
     def generate_s(prompts: list[list[int]], tokens: int) -> float:
         ids = torch.tensor(prompts)

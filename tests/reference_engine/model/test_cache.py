@@ -8,11 +8,11 @@ from reference_engine.model.cache import KvCache, KvShape
 
 @pytest.fixture(params=[2, 4], ids=["multi-head", "grouped"])
 def cache(request: pytest.FixtureRequest) -> KvCache:
-    """3 layers, 4 slots of 20 tokens, 8 blocks of 8; all slots filled with random numbers."""
+    """3 layers, 4 slots of 20 tokens, 8 blocks of 8; all numbers in the slots differ."""
     shape = KvShape(3, request.param, 2, 6, 4, 20, 8, 8)
     made = KvCache(shape, torch.float32, torch.device("cpu"))
-    made.keys.copy_(torch.randn(3, 4, 2, 6, 20))
-    made.values.copy_(torch.randn(3, 4, 2, 20, 6))
+    made.keys.copy_(torch.arange(made.keys.numel()).view(made.keys.shape))
+    made.values.copy_(-torch.arange(made.values.numel()).view(made.values.shape))
     return made
 
 
