@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 from msgspec.structs import replace
 from rich.console import Console
@@ -18,15 +19,17 @@ from benchsuite.errors import RunError, ScenarioError
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import send_all
 from benchsuite.metrics.quality import grade
+from benchsuite.metrics.statistics import measurement_window
 from benchsuite.records import requests as requests_file
 from benchsuite.records.record import Record
 from benchsuite.records.spool import read_facts, read_spool
+from benchsuite.records.table import RunData
 from benchsuite.report import html
-from benchsuite.results import assemble, tables
+from benchsuite.results import tables
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
 from benchsuite.results.result import RunResult
-from benchsuite.scenario import Scenario, load, save
+from benchsuite.scenario import Limits, Scenario, dump, load, save
 from benchsuite.workloads import tokenizer as tokenizers
 
 SCENARIO_NAME: Final = "scenario.yaml"
@@ -85,13 +88,42 @@ def _records(scenario: Scenario, spool: Path) -> Iterator[Record]:
 def report(folder: Path) -> RunResult:
     """Everything derived, from the records on disk: result.json, the CSVs, report.html."""
     scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
-    table = requests_file.read(folder / requests_file.FILE_NAME)
-    data = assemble.data(table, scenario, facts)
-    result = assemble.result(data, scenario, facts)
+    data = _columns(requests_file.read(folder / requests_file.FILE_NAME), scenario.limits, facts)
+    result = RunResult.of(
+        data,
+        name=scenario.name,
+        description=scenario.description,
+        slos=scenario.slo,
+        validity=scenario.validity,
+        scenario=dump(scenario),
+        environment=facts.environment,
+        started_at=facts.started_at,
+        command=facts.command,
+        notes=facts.warnings,
+    )
     result.save(folder)
     tables.write(result, data, folder)
     html.write(result, data, folder / "report.html")
     return result
+
+
+def _columns(table: pa.Table, limits: Limits, facts: Facts) -> RunData:
+    """The records as columns, with the window that counts."""
+    sent_s, due_s, finished_s = (
+        table[name].to_numpy().astype(np.float64) for name in ("sent_s", "due_s", "finished_s")
+    )
+    return RunData.from_records(
+        table,
+        window_s=measurement_window(
+            np.where(np.isnan(due_s), sent_s, due_s),
+            finished_s,
+            warmup_s=limits.warmup,
+            duration_s=limits.duration if limits.requests is None else None,
+        ),
+        num_planned=len(table) if facts.num_planned is None else facts.num_planned,
+        planned_due_s=np.asarray(facts.planned_due_s, dtype=np.float64),
+        partial=facts.partial,
+    )
 
 
 def recover(folder: Path) -> RunResult:
