@@ -4,6 +4,8 @@ The slab is where a running sequence lives. The store, by block id, keeps full b
 sequence is gone, so that another may start from them. Which block holds what is decided elsewhere.
 """
 
+import math
+import mmap
 from collections.abc import Sequence as Seq
 from typing import NamedTuple
 
@@ -24,6 +26,18 @@ class KvShape(NamedTuple):
     block_size: int
 
 
+def _zeros(sizes: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros, not empty: a masked position counts 0 times its value, and 0 * NaN is NaN.
+
+    On a CPU memory is taken page by page as it is first written, so slots never used cost nothing;
+    `torch.zeros` would write to all of it.
+    """
+    if device.type != "cpu":
+        return torch.zeros(sizes, dtype=dtype, device=device)
+    memory = mmap.mmap(-1, math.prod(sizes) * dtype.itemsize)
+    return torch.frombuffer(memory, dtype=dtype).view(sizes)
+
+
 class KvCache:
     """Keys and values of all layers, for `num_slots` sequences of up to `max_tokens` tokens.
 
@@ -42,8 +56,7 @@ class KvCache:
         self.shape = shape
 
         def zeros(*sizes: int) -> Tensor:
-            # Zeros, not empty: a masked position counts 0 times its value, and 0 * NaN is NaN.
-            return torch.zeros(sizes, dtype=dtype, device=device)
+            return _zeros(sizes, dtype, device)
 
         if device.type == "cpu" and shape.num_heads > heads:
             self.keys = zeros(layers, slots, heads, dim, tokens)
