@@ -36,8 +36,9 @@
 
   const coarse = matchMedia("(pointer: coarse)");
   const drawn = new Set();
-  const draw = (plot) => {
+  const draw = (plot, width) => {
     const { data, layout } = figure(plot);
+    layout.width = width;
     layout.dragmode = coarse.matches ? false : "zoom";
     drawn.add(plot);
     return Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true });
@@ -57,11 +58,11 @@
   }, { rootMargin: "400px" });
   plots.forEach((plot) => watcher.observe(plot));
 
-  const redraw = () => drawn.forEach(draw);
+  const redraw = () => drawn.forEach((plot) => draw(plot));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => {
     root.classList.add("light");
-    if (globalThis.Plotly) plots.forEach(draw);
+    if (globalThis.Plotly) plots.forEach((plot) => draw(plot, 680));  // what A4 and Letter hold
   });
   addEventListener("afterprint", () => {
     root.classList.remove("light");

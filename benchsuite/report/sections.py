@@ -36,7 +36,8 @@ class Cell(NamedTuple):
 
 class MetricRow(NamedTuple):
     title: str
-    name: str  # with the target, where all classes share one
+    name: str
+    target: str  # where all classes share one
     cells: tuple[Cell, ...]
 
 
@@ -131,7 +132,8 @@ def _spread_row(summary: Summary, result: RunResult) -> MetricRow:
     cells = [_quantile_cell(summary, name, limit) for name in QUANTILES]
     return MetricRow(
         summary.title,
-        summary.metric + (f" ≤ {milliseconds(limit)}" if limit is not None else ""),
+        summary.metric,
+        f"≤ {milliseconds(limit)}" if limit is not None else "",
         (
             Cell(unit(summary.unit)),
             *cells,
@@ -143,7 +145,7 @@ def _spread_row(summary: Summary, result: RunResult) -> MetricRow:
 
 def _whole_row(summary: Summary) -> MetricRow:
     value = _cell(summary.mean, summary.mean_ci, summary.unit)
-    return MetricRow(summary.title, summary.metric, (Cell(unit(summary.unit)), value))
+    return MetricRow(summary.title, summary.metric, "", (Cell(unit(summary.unit)), value))
 
 
 def _quantile_cell(summary: Summary, name: str, limit: float | None) -> Cell:
@@ -220,7 +222,7 @@ def checks(result: RunResult) -> tuple[CheckRow, ...]:
 
 
 def _check_row(check: Check) -> CheckRow:
-    failed = "✗ no" if check.hard else "! no, a warning"
+    failed = "✗ no" if check.hard else "! no (soft)"
     return CheckRow(
         check.name.replace("_", " "),
         "✓ yes" if check.ok else failed,
@@ -311,8 +313,9 @@ def failures(data: RunData) -> Rows:
 
 def scenario_text(result: RunResult) -> str:
     """The resolved scenario as YAML, in its own order."""
-    yaml = YAML()
+    yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = io.StringIO()
     yaml.dump(result.scenario, text)
     return text.getvalue()

@@ -72,10 +72,10 @@ def _target_table(result: RunResult) -> Table:
 
 def _table(*head: str) -> Table:
     """Two columns of words, then numbers; fits 80 letters."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     for position, name in enumerate(head):
         justify: JustifyMethod = "left" if position < 2 else "right"
-        table.add_column(name, justify=justify, no_wrap=position != 1)
+        table.add_column(name, justify=justify, no_wrap=True)
     return table
 
 

@@ -28,6 +28,7 @@ PURPLE: Final = "#b35a8a"
 
 MAX_TICKS: Final = 7
 MAX_SLICES: Final = 200
+FEW: Final = 500  # dots up to which they may be large
 _MANTISSAS: Final = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
 
 
@@ -176,7 +177,9 @@ def add_dots(
     look = (
         {"color": VERMILLION, "symbol": "x", "size": 7}
         if is_failure
-        else {"color": BLUE, "symbol": "circle", "size": 4.5, "opacity": 0.5}
+        else {"color": BLUE, "size": 6, "opacity": 0.8}
+        if len(points) <= FEW
+        else {"color": BLUE, "size": 4.5, "opacity": 0.5}
     )
     figure.add_scatter(
         x=points.at_s.astype(np.float32),

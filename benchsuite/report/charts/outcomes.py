@@ -49,11 +49,11 @@ def attainment(result: RunResult, data: RunData) -> Chart | None:
     figure.update_layout(showlegend=False)
     joint = [share for share in shares if share.is_joint]
     worst = min(joint, key=lambda share: share.share)
-    least = f"least in {plain(worst.slo_class)}: " if len(joint) > 1 else ""
+    least = f", least in {plain(worst.slo_class)}" if len(joint) > 1 else ""
     return Chart(
         key="attainment",
         title="What share of requests met their targets?",
-        reading=f"All targets together, {least}{percent(worst.share)} "
+        reading=f"All targets together{least}: {percent(worst.share)} "
         f"({bounds(worst.interval)}). A request that failed is a miss.",
         figure=figure,
         table=Table(

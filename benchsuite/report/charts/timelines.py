@@ -206,7 +206,7 @@ def _fit(figure: go.Figure, values_s: FloatArray) -> None:
 
 def _add_median(figure: go.Figure, points: Points) -> None:
     """The median in slices of time that hold about 20 points or more."""
-    if len(points) >= 60:
+    if len(points) >= 200:
         num = min(len(points) // 20, 50)
         add_line(figure, "median", *_slice_quantile(points, 0.5, num))
 

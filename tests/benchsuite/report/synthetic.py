@@ -182,6 +182,10 @@ def make_summaries(waits_s: FloatArray) -> dict[str, Summary]:
             metric="send_delay", title="Send delay", unit="s", better="lower", n=len(waits_s),
             mean=0.0002, p50=0.00014, p90=0.0004, p99=0.0009,
         ),
+        "request_rate": Summary(
+            metric="request_rate", title="Request rate", unit="requests/s", better="higher", n=1,
+            mean=9.77,
+        ),
         "output_token_rate": Summary(
             metric="output_token_rate", title="Output token rate", unit="tokens/s",
             better="higher", n=1, mean=391.5, mean_ci=(380.2, 401.0),
