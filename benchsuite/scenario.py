@@ -1,7 +1,8 @@
 """Scenario: one question as a YAML file, checked and frozen. Errors name file, line, column, key.
 
 `load` finds everything that is wrong at once: unknown keys (with what would have been right),
-values of the wrong kind, variables that are not set. Paths become absolute, relative to the file.
+values of the wrong kind or out of range. Paths become absolute, relative to the file. What they
+and `${env:NAME}` name is looked for only where it is used: a run folder can be read anywhere.
 """
 
 from pathlib import Path
@@ -11,12 +12,12 @@ import msgspec
 
 from benchsuite.arrivals import Arrivals
 from benchsuite.endpoints import Endpoint
-from benchsuite.errors import ScenarioError
 from benchsuite.metrics.slo import Slo
 from benchsuite.metrics.validity import Validity
-from benchsuite.scenario_file import SourceFile, check, read
-from benchsuite.spec import Count, DataPath, Seconds, Spec
+from benchsuite.scenario_file import convert
+from benchsuite.spec import Count, NameOrPath, Seconds, Spec
 from benchsuite.workloads import Workload
+from benchsuite.yaml_file import read, write
 
 
 class Limits(Spec, frozen=True):
@@ -26,6 +27,12 @@ class Limits(Spec, frozen=True):
     duration: Seconds | None = None  # no session is due (or, in a closed loop, begun) later
     warmup: Seconds = 0.0  # requests due earlier are sent, but not measured
     drain: Seconds = 60.0  # how long answers are waited for after the last request was issued
+
+    def __post_init__(self) -> None:
+        if self.duration is not None and self.warmup >= self.duration:
+            raise ValueError(
+                f"the warm-up of {self.warmup:g} s leaves nothing of {self.duration:g} s to measure"
+            )
 
 
 class Scenario(Spec, frozen=True, kw_only=True):
@@ -40,7 +47,8 @@ class Scenario(Spec, frozen=True, kw_only=True):
     limits: Limits = Limits()
     slo: dict[str, Slo] = {}  # by class; `default` is the class of requests that name none
     validity: Validity = Validity()  # when the run's numbers may not be used
-    tokenizer: DataPath = "bundled"  # bundled, a tokenizer.json (or its folder), or a hub id
+    tokenizer: NameOrPath = "bundled"  # bundled, a tokenizer.json (or its folder), or a hub id
+    workers: Count | None = None  # processes that send; None: chosen from the load and the cores
     capture: Literal["none", "text"] = "none"  # text: keep what the model wrote
 
 
@@ -49,15 +57,7 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Scenario:
     source = read(path)
     for override in overrides:
         source.override(override)
-    return _build(source)
-
-
-def _build(source: SourceFile) -> Scenario:
-    value = check(source, Scenario)
-    try:
-        return msgspec.convert(value, Scenario)
-    except msgspec.ValidationError as error:
-        raise ScenarioError(source.explain(error)) from None
+    return convert(source, Scenario)
 
 
 def dump(scenario: Scenario) -> dict[str, Any]:
@@ -68,11 +68,10 @@ def dump(scenario: Scenario) -> dict[str, Any]:
 
 def save(scenario: Scenario, path: Path) -> None:
     """Write it as YAML that `load` reads back to an equal scenario."""
-    from benchsuite.scenario_file import write
-
     write(dump(scenario), path)
 
 
 def json_schema() -> dict[str, Any]:
     """For editors: what a scenario file may hold."""
-    return msgspec.json.schema(Scenario)
+    schema = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": schema, "title": "benchsuite scenario", **msgspec.json.schema(Scenario)}

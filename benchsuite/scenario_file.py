@@ -1,247 +1,134 @@
-"""A YAML file with the place of every key, and checks against a type that use it.
+"""A YAML file against the type it stands for: all problems at once, each in its place.
 
-Knows YAML 1.2 and msgspec types, and nothing of what a scenario means.
+Knows msgspec types and the notes of `spec` on them, and nothing of what a scenario means.
 """
 
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from io import StringIO
-from pathlib import Path
-from typing import Any, Final
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
-from msgspec import inspect
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from msgspec import Meta, Struct
 
 from benchsuite.errors import ScenarioError
-from benchsuite.spec import env_reference, seconds
+from benchsuite.spec import has_broken_reference, seconds
+from benchsuite.yaml_file import KeyPath, Place, SourceFile, dotted, shown
 
-Path_ = tuple[str | int, ...]
-MAX_FILE_BYTES: Final = 4 * 1024 * 1024
-_AT: Final = re.compile(r"(?s)(.*?)(?: - at `(.*?)`)?")
-_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+T = TypeVar("T")
 
-
-@dataclass
-class SourceFile:
-    """What a file says, and where: `places[path]` is the line and column (from 1) of a key."""
-
-    path: Path
-    value: dict[str, Any]
-    places: dict[Path_, tuple[int, int]] = field(default_factory=dict)
-    overridden: dict[Path_, str] = field(default_factory=dict)
-
-    def override(self, text: str) -> None:
-        """Apply `a.b=value`; the value is read as YAML."""
-        key, equals, raw = text.partition("=")
-        if not equals or not key.strip():
-            raise ScenarioError(f"--set {text}: expected key.path=value")
-        steps = key.strip().split(".")
-        node: Any = self.value
-        for step in steps[:-1]:
-            if isinstance(node, list):
-                node = node[_index(text, step, node)]
-                continue
-            inner = node.get(step)
-            if not isinstance(inner, dict | list):
-                inner = node[step] = {}
-            node = inner
-        try:
-            value = _plain(YAML(typ="rt", pure=True).load(raw))
-        except YAMLError as error:
-            raise ScenarioError(f"--set {text}: not a YAML value") from error
-        if isinstance(node, list):
-            node[_index(text, steps[-1], node)] = value
-        else:
-            node[steps[-1]] = value
-        self.overridden[tuple(steps)] = text
-
-    def at(self, path: Path_) -> str:
-        """`file:line:column: key.path`, of the nearest place that is known."""
-        for end in range(len(path), -1, -1):
-            if path[:end] in self.overridden:
-                return f"--set {self.overridden[path[:end]]}: {dotted(path)}"
-            if path[:end] in self.places:
-                line, column = self.places[path[:end]]
-                return f"{self.path}:{line}:{column}: {dotted(path)}"
-        return f"{self.path}: {dotted(path)}"
-
-    def explain(self, error: msgspec.ValidationError) -> str:
-        """msgspec's words with the place in front."""
-        match = _AT.fullmatch(str(error))
-        assert match is not None
-        steps: list[str | int] = []
-        for name, number in _STEP.findall(match[2] or ""):
-            steps.append(name or (int(number) if number.isdigit() else number))
-        words = match[1].replace("Expected ", "expected ").replace("Invalid ", "invalid ")
-        return f"{self.at(tuple(steps))}: {words}"
+_EXPECTED: Final = re.compile(r"Expected `([^`]*)`(.*?)(?:, got `[^`]*`)?")
+_WORDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "object": "keys and values",
+    "array": "a list",
+}
 
 
-def _index(text: str, step: str, node: list[Any]) -> int:
-    if not step.isdigit() or int(step) >= len(node):
-        raise ScenarioError(f"--set {text}: {step!r} is not an index into {len(node)} items")
-    return int(step)
+def convert(source: SourceFile, kind: type[T]) -> T:
+    """The file as a `kind`: durations in seconds, paths absolute.
 
-
-def dotted(path: Path_) -> str:
-    """`("a", 0, "b")` -> `a[0].b`."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text or "(top)"
-
-
-def read(path: Path) -> SourceFile:
-    """Parse a YAML 1.2 file. Raises ScenarioError with line and column."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ScenarioError(f"{path}: larger than {MAX_FILE_BYTES} bytes; is it a scenario?")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ScenarioError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    try:
-        document = YAML(typ="rt", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{mark.line + 1}:{mark.column + 1}: " if mark else ""
-        problem = str(error.problem or error.context).splitlines()[0]
-        raise ScenarioError(f"{path}:{place}{problem}") from error
-    except YAMLError as error:
-        raise ScenarioError(f"{path}: {str(error).splitlines()[0]}") from error
-    if not isinstance(document, CommentedMap):
-        raise ScenarioError(f"{path}:1:1: expected keys and values, such as `name: my-run`")
-    places: dict[Path_, tuple[int, int]] = {}
-    _note_places(document, (), places)
-    value = _plain(document)
-    return SourceFile(path, value, places)
-
-
-def _note_places(node: object, path: Path_, places: dict[Path_, tuple[int, int]]) -> None:
-    if isinstance(node, CommentedMap):
-        for key, value in node.items():
-            if key in (node.lc.data or {}):
-                line, column = node.lc.key(key)
-                places[(*path, str(key))] = (line + 1, column + 1)
-            _note_places(value, (*path, str(key)), places)
-    elif isinstance(node, CommentedSeq):
-        for index, value in enumerate(node):
-            line, column = node.lc.item(index)
-            places[(*path, index)] = (line + 1, column + 1)
-            _note_places(value, (*path, index), places)
-
-
-def _plain(node: Any) -> Any:
-    """Without ruamel's own types, which remember comments and number formats."""
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node if node is None else str(node)
-
-
-def write(value: dict[str, Any], path: Path) -> None:
-    """Plain data as YAML."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    text = StringIO()
-    yaml.dump(value, text)
-    path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def check(source: SourceFile, kind: type) -> dict[str, Any]:
-    """The file's value with durations as seconds and paths made absolute, for `msgspec.convert`.
-
-    Raises ScenarioError with every unknown key, missing key and unknown choice that was found.
+    Raises ScenarioError with every problem that was found, one a line, in the order of the file.
     """
     walk = _Walk(source)
-    value = walk.visit(source.value, inspect.type_info(kind), ())
+    value = walk.visit(source.value, kind, ())
     if walk.problems:
-        raise ScenarioError("\n".join(walk.problems))
-    assert isinstance(value, dict)
-    return value
+        raise ScenarioError("\n".join(text for _, text in sorted(walk.problems)))
+    return msgspec.convert(value, kind)
 
 
 class _Walk:
-    """Goes down the value and its type together."""
+    """Goes down a value and its type together, so that one problem does not hide the next."""
 
     def __init__(self, source: SourceFile) -> None:
         self._source = source
-        self.problems: list[str] = []
+        self.problems: list[tuple[Place, str]] = []
 
-    def visit(self, value: Any, kind: inspect.Type, path: Path_) -> Any:
-        if isinstance(kind, inspect.Metadata):
-            return self._annotated(value, kind, path)
-        if isinstance(kind, inspect.UnionType):
-            return self._union(value, kind, path)
-        if isinstance(kind, inspect.StructType) and isinstance(value, dict):
-            return self._struct(value, kind, path)
-        if isinstance(kind, inspect.DictType) and isinstance(value, dict):
-            return {
-                key: self.visit(inner, kind.value_type, (*path, key))
-                for key, inner in value.items()
-            }
-        if isinstance(kind, inspect.CollectionType) and isinstance(value, list):
-            return [
-                self.visit(inner, kind.item_type, (*path, index))
-                for index, inner in enumerate(value)
-            ]
+    def visit(self, value: Any, kind: Any, path: KeyPath) -> Any:
+        """`value` as msgspec converts it to `kind`; where it cannot, the problem is noted."""
+        num_problems = len(self.problems)
+        value = self._inside(value, kind, path)
+        if len(self.problems) == num_problems:
+            try:
+                msgspec.convert(value, kind)
+            except msgspec.ValidationError as error:
+                self._add(path, _in_words(str(error), value))
         return value
 
-    def _annotated(self, value: Any, kind: inspect.Metadata, path: Path_) -> Any:
-        extra = kind.extra or {}
-        if not isinstance(value, str):
-            return self.visit(value, kind.type, path)
-        if extra.get("unit") == "s":
+    def _inside(self, value: Any, kind: Any, path: KeyPath) -> Any:
+        origin, arguments = get_origin(kind), get_args(kind)
+        if origin is Annotated:
+            return self._annotated(value, arguments[0], arguments[1:], path)
+        if origin in (Union, UnionType):
+            return self._union(value, arguments, path)
+        if origin is Literal and value not in arguments:
+            self._add(path, f"unknown value {shown(value)} {_meant(value, arguments)}")
+        elif kind is str and isinstance(value, str) and "${env:" in value:
+            self._add(path, f"variables are not looked up here, got {value!r}")
+        elif kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)  # 1e3
+        elif isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Struct):
+            return self._struct(value, kind, path)
+        elif isinstance(value, dict) and origin is dict:
+            return {key: self.visit(value[key], arguments[1], (*path, key)) for key in value}
+        elif isinstance(value, list) and origin in (list, tuple):
+            return [self.visit(one, arguments[0], (*path, at)) for at, one in enumerate(value)]
+        return value
+
+    def _annotated(self, value: Any, kind: Any, notes: tuple[object, ...], path: KeyPath) -> Any:
+        extra = next((one.extra for one in notes if isinstance(one, Meta) and one.extra), {})
+        if isinstance(value, str) and extra.get("unit") == "s":
             number = seconds(value)
             if number is None:
                 self._add(path, f"expected a duration such as 500ms, 2s or 0.5, got {value!r}")
-                return 0.0
             return number
-        if extra.get("path") and env_reference(value) is None:
-            return self._absolute(value)
-        return value
-
-    def _absolute(self, value: str) -> str:
-        """What exists beside the scenario; else the text as it is (a hub id, a bundled name)."""
-        found = self._source.path.resolve().parent / value
-        return str(found) if found.exists() else value
-
-    def _union(self, value: Any, kind: inspect.UnionType, path: Path_) -> Any:
-        if value is None:
+        if isinstance(value, str) and "env" in extra:
+            if has_broken_reference(value):
+                self._add(path, f"expected a reference like ${{env:NAME}}, got {value!r}")
             return value
-        structs = [one for one in kind.types if isinstance(one, inspect.StructType)]
-        if not isinstance(value, dict) or not structs:
-            rest = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
-            return self.visit(value, rest[0], path) if len(rest) == 1 else value
-        if len(structs) == 1 and structs[0].tag is None:
+        if isinstance(value, str) and value and "path" in extra:
+            return self._absolute(value, is_name_too=extra["path"] == "or name")
+        return self._inside(value, kind, path)
+
+    def _absolute(self, value: str, *, is_name_too: bool) -> str:
+        """A path from the scenario's folder; a name that may be one only where that exists."""
+        found = self._source.path.resolve().parent / value
+        if is_name_too and not (("/" in value or "." in value) and found.exists()):
+            return value
+        return str(found)
+
+    def _union(self, value: Any, kinds: tuple[Any, ...], path: KeyPath) -> Any:
+        if value is None and NoneType in kinds:
+            return None
+        kinds = tuple(one for one in kinds if one is not NoneType)
+        structs = [one for one in kinds if isinstance(one, type) and issubclass(one, Struct)]
+        if structs == list(kinds) and all(one.__struct_config__.tag for one in structs):
+            by_type = {str(one.__struct_config__.tag): one for one in structs}
+            return self._choice(value, by_type, path)
+        if isinstance(value, dict) and len(structs) == 1:
             return self._struct(value, structs[0], path)
-        by_tag = {str(one.tag): one for one in structs}
-        tag = value.get("type")
-        if tag is None:
-            self._add(path, f"needs `type`, one of: {_listed(by_tag)}")
-        elif tag not in by_tag:
-            self._add((*path, "type"), f"unknown {_meant(str(tag), by_tag)}")
+        return self._inside(value, kinds[0], path) if len(kinds) == 1 else value
+
+    def _choice(self, value: Any, by_type: dict[str, type[Struct]], path: KeyPath) -> Any:
+        if not isinstance(value, dict):
+            expected = f"expected `{{type: ...}}` with a type of: {_listed(by_type)}"
+            self._add(path, f"{expected}; got {shown(value)}")
+        elif value.get("type") is None:
+            self._add(path, f"needs `type`, one of: {_listed(by_type)}")
+        elif (found := value["type"]) not in list(by_type):
+            self._add((*path, "type"), f"unknown type {shown(found)} {_meant(found, by_type)}")
         else:
-            return self._struct(value, by_tag[tag], path)
+            return self._struct(value, by_type[found], path)
         return value
 
-    def _struct(self, value: dict[str, Any], kind: inspect.StructType, path: Path_) -> Any:
-        known = {one.encode_name: one for one in kind.fields}
-        names = list(known)
-        if kind.tag_field is not None:
-            names.append(kind.tag_field)
-            if value.get(kind.tag_field, kind.tag) != kind.tag:
-                self._add((*path, kind.tag_field), f"expected {kind.tag!r}")
+    def _struct(self, value: dict[str, Any], kind: type[Struct], path: KeyPath) -> Any:
+        known = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+        tag_field = kind.__struct_config__.tag_field
+        names = [*known, tag_field] if tag_field else [*known]
         for key in value:
             if key not in names:
                 self._add((*path, key), f"unknown field {_meant(key, names)}")
@@ -253,17 +140,31 @@ class _Walk:
             for key, inner in value.items()
         }
 
-    def _add(self, path: Path_, problem: str) -> None:
-        self.problems.append(f"{self._source.at(path)}: {problem}")
+    def _add(self, path: KeyPath, problem: str) -> None:
+        place = self._source.place(path)
+        where = f"{place.text}: {dotted(path)}: " if path else f"{place.text}: "
+        self.problems.append((place, where + problem))
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+def _in_words(error: str, value: object) -> str:
+    """msgspec's words for a reader who knows YAML; a Spec's own words as they are."""
+    match = _EXPECTED.fullmatch(error)
+    if match is None:
+        return error
+    kinds = [kind for kind in match[1].split(" | ") if kind != "null"]
+    expected = " or ".join(_WORDS.get(kind, kind) for kind in kinds) + re.sub(r"\.0\b", "", match[2])
+    found = f"the text {shown(value)}" if isinstance(value, str) else shown(value)
+    hint = "; put it in quotes" if kinds == ["str"] and isinstance(value, int | float) else ""
+    return f"expected {expected}, got {found}{hint}"
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    """`'x' (did you mean 'y'? known: ...)`."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, names)))
+
+
+def _meant(found: object, known: Iterable[object]) -> str:
+    """`(did you mean 'y'? known: ...)`."""
+    names = [str(one) for one in known]
+    near = difflib.get_close_matches(found, names, n=1) if isinstance(found, str) else []
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{name!r} ({hint}known: {_listed(known)})"
+    return f"({hint}known: {_listed(names)})"

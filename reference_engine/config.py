@@ -6,16 +6,16 @@ import msgspec
 
 from reference_engine.executors import Executor, Torch
 from reference_engine.policies import ChunkedPrefill, Policy
-from reference_engine.specs import Capacity, ConfigError, Count, ModelSource, Spec
+from reference_engine.specs import Capacity, ConfigError, Count, ModelSource, NameOrPath, Spec
 
 
 class EngineConfig(Spec, frozen=True):
     """One engine. Every default is written out by `msgspec.json.encode`."""
 
-    model: str = "tiny"  # a name in specs.PRESETS, or a Hugging Face folder
+    model: NameOrPath = "tiny"  # a name in specs.PRESETS, or a Hugging Face folder
     model_name: str | None = None  # as clients call it; None: preset or folder name
     seed: int = 0  # of random weights and of unseeded sampling
-    tokenizer: str | None = None  # a tokenizer.json(.gz); None: the model folder's, else bytes
+    tokenizer: NameOrPath | None = None  # a tokenizer.json(.gz); None: the model folder's, else bytes
     executor: Executor = Torch()
     policy: Policy = ChunkedPrefill()
     block_size: Count = 16  # tokens

@@ -13,6 +13,9 @@ from msgspec import Meta, Struct
 Count = Annotated[int, Meta(ge=1)]
 """A whole number of at least one."""
 
+NameOrPath = Annotated[str, Meta(min_length=1, extra={"path": "or name"})]
+"""A name, or a path; whoever reads it from a file may make it absolute, from the file's folder."""
+
 
 class EngineError(Exception):
     """Base of what the engine refuses or reports; its text says what to change."""

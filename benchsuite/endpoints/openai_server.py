@@ -26,7 +26,7 @@ from benchsuite.endpoints.base import (
 from benchsuite.endpoints.openai_dialect import decode_stream, has_token
 from benchsuite.endpoints.wire_loop import WireLoop
 from benchsuite.errors import EndpointError, ScenarioError
-from benchsuite.spec import Seconds, Spec, resolve_env
+from benchsuite.spec import DataPath, EnvText, Seconds, Spec, resolve_env
 
 READY_POLL_S = 0.2
 
@@ -45,10 +45,10 @@ class OpenAIServer(Spec, frozen=True):
 
     is_real_time: ClassVar[bool] = True
 
-    url: str  # with or without /v1
+    url: EnvText  # with or without /v1
     model: str = "default"
-    api_key: str | None = None  # `${env:NAME}`: the reference is what gets stored
-    headers: dict[str, str] = {}
+    api_key: EnvText | None = None  # `${env:NAME}`: the reference is what gets stored
+    headers: dict[str, EnvText] = {}
     body_fields: dict[str, Any] = msgspec.field(
         name="body", default_factory=dict
     )  # further fields of every request, e.g. {temperature: 0}
@@ -58,8 +58,12 @@ class OpenAIServer(Spec, frozen=True):
     transport: Literal["wire", "aiohttp"] = "wire"
     timeouts: Timeouts = Timeouts()
     verify: bool = True  # of TLS certificates; false is said aloud in the result
-    ca_file: str | None = None  # trust this CA besides the system's
+    ca_file: DataPath | None = None  # trust this CA besides the system's
     ready_within: Seconds = 10.0  # how long to wait for the server to answer at all
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://", "${env:")):
+            raise ValueError(f"url: expected http://... or https://..., got {self.url!r}")
 
     @property
     def title(self) -> str:
