@@ -25,15 +25,15 @@ def ecdf(values: FloatArray, limit: int = 2_000) -> tuple[FloatArray, FloatArray
     return x[ranks - 1], ranks / max(n, 1)
 
 
-def keep_longest(values: FloatArray, limit: int = 5_000) -> IntArray:
-    """Ascending indices of at most `limit` values: the longest half, and an even pick of the rest.
+def keep_longest(values: FloatArray, limit: int, num_longest: int) -> IntArray:
+    """Ascending indices of at most `limit` values: the longest, and an even pick of the rest.
 
     NaN is never kept. With `limit` values or fewer, all others are.
     """
     known = np.flatnonzero(~np.isnan(values))
     if len(known) <= limit:
         return known
-    length, num = values[known], limit // 2
+    length, num = values[known], num_longest
     shortest_of_longest = np.partition(length, -num)[-num]
     is_kept = length > shortest_of_longest
     ties = np.flatnonzero(length == shortest_of_longest)

@@ -64,6 +64,7 @@ def _axis(title: str, **more: Any) -> dict[str, Any]:
         "zeroline": False,
         "automargin": True,
         "separatethousands": True,
+        "exponentformat": "none",
     } | more
 
 

@@ -26,6 +26,8 @@ from benchsuite.results.result import RunResult
 
 MAX_DOTS: Final = 5_000
 MAX_FAILURES: Final = 1_000
+STALL: Final = 5.0  # medians from which a value is a stall
+MIN_LONGEST: Final = 50
 MANY: Final = 2_000  # turns from which a step line is thinned
 
 
@@ -36,13 +38,13 @@ def ttft_over_time(result: RunResult, data: RunData) -> Chart | None:
     failed = per_request(latency.e2e_latency(data), data).where(is_lost).known
     if not len(points) + len(failed):
         return None
-    drawn = _thin(points, MAX_DOTS)
+    drawn, note = _thin(points, MAX_DOTS)
     figure = over_time(result, "time to first token, ms")
     _fit(figure, np.concatenate([points.values_s, failed.values_s]))
     add_dots(figure, "request", drawn, "due at %{x:,.2f} s: %{y:,.4~g} ms")
     if len(failed):
         hover = "due at %{x:,.2f} s, failed after %{y:,.4~g} ms"
-        add_dots(figure, "failed after", _thin(failed, MAX_FAILURES), hover, is_failure=True)
+        add_dots(figure, "failed after", _thin(failed, MAX_FAILURES)[0], hover, is_failure=True)
     _add_median(figure, points)
     return Chart(
         key="time-ttft",
@@ -50,7 +52,7 @@ def ttft_over_time(result: RunResult, data: RunData) -> Chart | None:
         reading=_drift(points, result, "time to first token"),
         figure=figure,
         table=_table(points),
-        note=_note(points, drawn, "requests"),
+        note=note,
     )
 
 
@@ -59,7 +61,7 @@ def itl_over_time(result: RunResult, data: RunData) -> Chart | None:
     points = per_token(latency.itl(data), data).known
     if not len(points):
         return None
-    drawn = _thin(points, MAX_DOTS)
+    drawn, note = _thin(points, MAX_DOTS)
     figure = over_time(result, "gap between tokens, ms")
     _fit(figure, points.values_s)
     hover = "at %{x:,.2f} s: %{y:,.4~g} ms, request %{customdata}"
@@ -75,7 +77,7 @@ def itl_over_time(result: RunResult, data: RunData) -> Chart | None:
         f"the median gap is {milliseconds(float(np.median(points.values_s)))}.",
         figure=figure,
         table=_table(points),
-        note=_note(points, drawn, "gaps"),
+        note=note,
     )
 
 
@@ -177,19 +179,19 @@ def _slice_means(
     return edges_s, np.diff(until) / np.diff(edges_s)
 
 
-def _thin(points: Points, limit: int) -> Points:
+def _thin(points: Points, limit: int) -> tuple[Points, str]:
+    """At most `limit` points, with all stalls as far as there is room; and words for what is gone.
+
+    No more than the stalls, lest the longest look more frequent than they are.
+    """
+    if len(points) <= limit:
+        return points, ""
+    is_stall = points.values_s > STALL * np.median(points.values_s)
+    num_longest = int(np.clip(np.count_nonzero(is_stall), MIN_LONGEST, limit // 2))
     kept = np.zeros(len(points), dtype=np.bool_)
-    kept[keep_longest(points.values_s, limit)] = True
-    return points.where(kept)
-
-
-def _note(points: Points, drawn: Points, what: str) -> str:
-    if len(drawn) == len(points):
-        return ""
-    return (
-        f"{len(drawn):,} of {len(points):,} {what} drawn: the {MAX_DOTS // 2:,} longest, "
-        "and an even pick of the rest."
-    )
+    kept[keep_longest(points.values_s, limit, num_longest)] = True
+    words = f"the {num_longest:,} longest, and an even pick of the rest"
+    return points.where(kept), f"{limit:,} of {len(points):,} dots drawn: {words}."
 
 
 def _turns_note(at_s: FloatArray) -> str:

@@ -109,6 +109,14 @@ def test_the_stall_is_drawn_and_named() -> None:
     assert "5,000 of 16,638" in chart.note
 
 
+def test_thinned_dots_keep_their_proportions() -> None:
+    """Beyond the stalls no value is favoured: the drawn median is the measured one."""
+    data = make_data(300, 60)
+    chart = drawn(data)["time-itl"]
+    median_ms = np.median(trace(chart, "gap").y)
+    assert f"the median gap is {median_ms:.1f} ms" in chart.reading
+
+
 def test_failures_are_crosses_of_their_own() -> None:
     """A failed request has no time to first token and is still on the chart."""
     data = make_data()

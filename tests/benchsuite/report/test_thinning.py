@@ -46,7 +46,7 @@ def test_an_ecdf_keeps_the_whole_end_of_a_long_tail() -> None:
 @given(durations, limits)
 def test_dots_keep_the_longest(values: np.ndarray, limit: int) -> None:
     """No value that is dropped is longer than one of the longest half of those kept."""
-    kept = keep_longest(values, limit)
+    kept = keep_longest(values, limit, limit // 2)
     known = np.flatnonzero(~np.isnan(values))
     assert len(kept) == min(len(known), limit)
     assert (np.diff(kept) > 0).all()
