@@ -46,6 +46,10 @@ def run(
         typer.Option("--out", metavar="DIR", help="The run folder. Default: runs/<time>-<name>."),
     ] = None,
     overrides: Overrides = [],  # noqa: B006  typer reads it and never changes it
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Processes that send. Default: as needed."),
+    ] = None,
 ) -> None:
     """Send a scenario's load and leave records, metrics and a report in a run folder.
 
@@ -56,7 +60,8 @@ def run(
     from benchsuite.report import terminal
     from benchsuite.scenario import load
 
-    checked = load(scenario, tuple(overrides))
+    more = () if workers is None else (f"workers={workers}",)
+    checked = load(scenario, (*overrides, *more))
     folder = out or runner.default_folder(checked)
     result = runner.run(checked, folder, command=_command(), console=_console(stderr=True))
     terminal.show(result, _console(), folder)

@@ -1,10 +1,10 @@
 """The whole error tree. A user's mistake is one of these and prints without a traceback.
 
-    BenchsuiteError            exit 5
-    ├── ScenarioError          exit 2   file, line, column, key; what was found and expected
-    │   └── TraceError         exit 2   a broken row of a data file: file, line, field
-    ├── EndpointError          exit 3   url; what it answered
-    └── RunError               exit 4   a run folder that cannot be read, or a run that cannot count
+BenchsuiteError            exit 5
+├── ScenarioError          exit 2   file, line, column, key; what was found and expected
+│   └── TraceError         exit 2   a broken row of a data file: file, line, field
+├── EndpointError          exit 3   url; what it answered
+└── RunError               exit 4   a run folder that cannot be read, or a run that cannot count
 """
 
 from typing import ClassVar
@@ -28,6 +28,9 @@ class TraceError(ScenarioError):
     def __init__(self, path: str, line: int, problem: str) -> None:
         super().__init__(f"{path}:{line}: {problem}")
         self.path, self.line, self.problem = path, line, problem
+
+    def __reduce__(self) -> tuple[type["TraceError"], tuple[str, int, str]]:
+        return TraceError, (self.path, self.line, self.problem)  # workers send it home
 
 
 class EndpointError(BenchsuiteError):

@@ -4,6 +4,7 @@ recorded, and everything else is a pure function of the records.
 `report` starts at the records; `recover` where a killed run left its spool.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from benchsuite.errors import RunError, ScenarioError
+from benchsuite.loadgen import workers
 from benchsuite.loadgen.schedule import Schedule
-from benchsuite.loadgen.sending import send_all
 from benchsuite.metrics.quality import grade
 from benchsuite.metrics.statistics import measurement_window
 from benchsuite.records import requests as requests_file
@@ -51,8 +52,11 @@ def run(scenario: Scenario, folder: Path, *, command: str = "", console: Console
         planned_due_s=schedule.due_s or (),
     )
     facts.save(folder)
-    early = send_all(scenario, schedule, tokenizer, folder, console)  # the only network traffic
-    replace(facts, partial=early, warnings=scenario.workload.notes()).save(folder)
+    num_workers = workers.choose(scenario, schedule, os.cpu_count() or 1)
+    ended = workers.send_all(  # the only network traffic
+        scenario, schedule, tokenizer, folder, console, num_workers
+    )
+    replace(facts, partial=ended.early, warnings=scenario.workload.notes()).save(folder)
     keep_records(scenario, folder)
     return report(folder)
 
@@ -69,7 +73,10 @@ def keep_records(scenario: Scenario, folder: Path) -> None:
 def _records(scenario: Scenario, spool: Path) -> Iterator[Record]:
     count = tokenizers.load(scenario.tokenizer).count
     for path in sorted(spool.glob("*.arrows")):
-        start_s = float(read_facts(path)["start_s"])
+        try:
+            start_s = float(read_facts(path)["start_s"])
+        except pa.ArrowInvalid:
+            continue  # its worker was killed before the head of the file was written
         for asked, exchange in read_spool(path):
             response = scenario.endpoint.decode(exchange, count)
             correct = None

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,12 +17,14 @@ PLAIN_S: Final = 10.0  # between lines where the output is no terminal
 
 
 @contextmanager
-def progress(console: Console, counters: Counters, num_planned: int | None) -> Iterator[None]:
+def progress(
+    console: Console, count: Callable[[], Counters], num_planned: int | None
+) -> Iterator[None]:
     """Show what is going on until the block ends."""
     done = threading.Event()
     show = _show_live if console.is_terminal else _show_lines
     thread = threading.Thread(
-        target=show, args=(console, counters, num_planned, done), name="progress", daemon=True
+        target=show, args=(console, count, num_planned, done), name="progress", daemon=True
     )
     thread.start()
     try:
@@ -33,22 +35,22 @@ def progress(console: Console, counters: Counters, num_planned: int | None) -> I
 
 
 def _show_live(
-    console: Console, counters: Counters, num_planned: int | None, done: threading.Event
+    console: Console, count: Callable[[], Counters], num_planned: int | None, done: threading.Event
 ) -> None:
     started_s = time.monotonic()
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while not done.wait(REFRESH_S):
             live.update(
-                Text(line(counters, num_planned, time.monotonic() - started_s)), refresh=True
+                Text(line(count(), num_planned, time.monotonic() - started_s)), refresh=True
             )
 
 
 def _show_lines(
-    console: Console, counters: Counters, num_planned: int | None, done: threading.Event
+    console: Console, count: Callable[[], Counters], num_planned: int | None, done: threading.Event
 ) -> None:
     started_s = time.monotonic()
     while not done.wait(PLAIN_S):
-        console.print(line(counters, num_planned, time.monotonic() - started_s), highlight=False)
+        console.print(line(count(), num_planned, time.monotonic() - started_s), highlight=False)
 
 
 def line(counters: Counters, num_planned: int | None, elapsed_s: float) -> str:

@@ -1,37 +1,19 @@
 """The command as a user meets it: whole runs over real sockets, and what can go wrong."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from benchsuite.results.result import RunResult
+from tests.end_to_end.commands import benchsuite, scenario, started, when_recording
 from tests.scripted_server import FAULTS, OK_STREAM, refused_url
 from tests.servers import served
 
-ENGINE = "{type: reference_engine, engine: {executor: {type: roofline, overhead_s: 0.005}}}"
-SCENARIO = """\
-# A comment.
-name: end-to-end
-seed: 3
-endpoint: ENDPOINT
-workload:
-  type: synthetic
-  prompt_tokens: {type: fixed, value: 16}
-  output_tokens: {type: fixed, value: 8}
-arrivals: {type: poisson, rate: 50}
-limits: {requests: 40}
-slo: {default: {ttft: 500ms, tpot: 50ms}}
-validity: {send_delay: 1s, client_lag: 1s, load_error: 0.5}
-"""
 FILES = {
     "scenario.yaml",
     "result.json",
@@ -41,44 +23,6 @@ FILES = {
     "report.html",
     "facts.json",
 }
-
-
-def scenario(folder: Path, endpoint: str = ENGINE, **changes: str) -> Path:
-    """The scenario above, with whole lines replaced."""
-    text = SCENARIO.replace("ENDPOINT", endpoint)
-    for key, value in changes.items():
-        lines = [
-            f"{key}: {value}" if line.startswith(f"{key}:") else line for line in text.splitlines()
-        ]
-        text = "\n".join(lines) + "\n"
-    path = folder / "scenario.yaml"
-    path.write_text(text)
-    return path
-
-
-def benchsuite(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchsuite", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-
-
-@contextmanager
-def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchsuite", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def openai_chat(url: str) -> str:
@@ -230,15 +174,6 @@ def test_a_variable_that_is_not_set(tmp_path: Path) -> None:
     assert "environment variable NO is not set" in done.stderr
 
 
-def _when_recording(folder: Path) -> None:
-    """Return once records have reached the disk."""
-    spool = folder / "spool" / "0.arrows"
-    deadline_s = time.monotonic() + 60
-    while not (spool.exists() and spool.stat().st_size > 8_000):
-        assert time.monotonic() < deadline_s, "no record was written"
-        time.sleep(0.05)
-
-
 LONG = {"arrivals": "{type: poisson, rate: 100}", "limits": "{requests: 1000}"}
 
 
@@ -246,7 +181,7 @@ def test_a_killed_run_is_recovered(tmp_path: Path) -> None:
     """After kill -9, all that reached the disk comes back, marked as partial."""
     folder = tmp_path / "run"
     with started("run", scenario(tmp_path, **LONG), "--out", folder) as process:
-        _when_recording(folder)
+        when_recording(folder)
         process.kill()
         process.wait()
     done = benchsuite("recover", folder)
@@ -263,7 +198,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     """One interrupt: nothing more is sent, answers under way are kept, exit 130."""
     folder = tmp_path / "run"
     with started("run", scenario(tmp_path, **LONG), "--out", folder) as process:
-        _when_recording(folder)
+        when_recording(folder)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == 130

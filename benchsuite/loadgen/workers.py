@@ -1,0 +1,307 @@
+"""Who sends: this process, or several that share nothing while the run is on.
+
+Each worker plans the whole schedule for itself, takes its part, connects and makes its bodies;
+then all get one start time on the machine's monotonic clock. From there on nobody waits for
+anybody: a worker only copies its counters to where the live line reads them. One that dies takes
+its part with it; the others go on, and the run says what was lost.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import c_int64
+from dataclasses import astuple
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+from typing import Final, NamedTuple, Protocol
+
+from rich.console import Console
+
+from benchsuite.endpoints.base import Endpoint
+from benchsuite.errors import BenchsuiteError, RunError
+from benchsuite.loadgen.driver import Counters, Stop
+from benchsuite.loadgen.progress import progress
+from benchsuite.loadgen.schedule import Schedule
+from benchsuite.loadgen.sending import LEAD_S, SPOOL_NAME, Share, send
+from benchsuite.scenario import Scenario
+from benchsuite.workloads import tokenizer as tokenizers
+from benchsuite.workloads.tokenizer import Tokenizer
+
+COPY_S: Final = 0.25  # between two copies of a worker's counters
+REQUESTS_PER_S: Final = 500.0  # what one worker is given at most, by choice: far from its limit
+TOKENS_PER_S: Final = 25_000.0
+STREAMS: Final = 1024
+STREAM_TOKENS_PER_S: Final = 30.0  # guessed of a closed loop, whose rate nobody knows before
+
+
+class Ended(NamedTuple):
+    """How the sending ended."""
+
+    early: str | None  # why the run is incomplete; None if it is not
+    num_workers: int
+
+
+def send_all(
+    scenario: Scenario,
+    schedule: Schedule,
+    tokenizer: Tokenizer,
+    folder: Path,
+    console: Console,
+    num_workers: int,
+) -> Ended:
+    """Send the schedule; records go to `folder/spool`, one file a worker.
+
+    Raises EndpointError before anything was sent if the server cannot be reached.
+    """
+    (folder / SPOOL_NAME).mkdir()
+    stop = Stop()
+
+    async def main() -> str | None:
+        loop = asyncio.get_running_loop()
+        async with scenario.endpoint.started(folder) as endpoint:
+            if num_workers > 1:
+                return await _many(scenario, schedule, endpoint, folder, console, num_workers, stop)
+            counters = Counters()
+            share = Share(endpoint, schedule, tokenizer, scenario.limits, folder, 0)
+            with (
+                _signals(loop, stop, console),
+                progress(console, lambda: counters, schedule.num_requests),
+            ):
+                await send(share, stop, counters, _soon)
+            return "interrupted" if stop.interrupted else None
+
+    with asyncio.Runner(loop_factory=scenario.endpoint.loop) as runner:
+        return Ended(runner.run(main()), num_workers)
+
+
+async def _soon() -> float:
+    return asyncio.get_running_loop().time() + LEAD_S
+
+
+def choose(scenario: Scenario, schedule: Schedule, cores: int) -> int:
+    """How many workers a load wants, with a core left to everybody else."""
+    if scenario.workers is not None:
+        return scenario.workers if scenario.endpoint.is_real_time else 1
+    if not scenario.endpoint.is_real_time:
+        return 1
+    if schedule.concurrency is not None:
+        tokens_per_s = schedule.concurrency * STREAM_TOKENS_PER_S
+        wanted = max(tokens_per_s / TOKENS_PER_S, schedule.concurrency / STREAMS)
+    else:
+        assert schedule.due_s is not None
+        span_s = max(schedule.due_s[-1] - schedule.due_s[0], 1.0)
+        requests = [request for _, session in schedule for request in session.requests]
+        tokens = sum(request.max_output_tokens for request in requests)
+        wanted = max(
+            tokens / span_s / TOKENS_PER_S,
+            len(requests) / span_s / REQUESTS_PER_S,
+        )
+    return max(1, min(round(wanted + 0.5), cores - 1))
+
+
+# --- several: what stands here ---
+
+
+class _Worker(NamedTuple):
+    number: int
+    num_workers: int
+    process: SpawnProcess
+    pipe: Pipe
+
+    async def heard(self) -> str | BenchsuiteError | None:
+        """Its next word; None if it died."""
+        try:
+            word: str | BenchsuiteError = await asyncio.to_thread(self.pipe.recv)
+        except EOFError:
+            return None
+        return word
+
+
+class _Array(Protocol):
+    """The counters of all workers, one after the other, in shared memory."""
+
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __setitem__(self, index: slice, values: list[int]) -> None: ...
+
+
+async def _many(
+    scenario: Scenario,
+    schedule: Schedule,
+    endpoint: Endpoint,
+    folder: Path,
+    console: Console,
+    num_workers: int,
+    stop: Stop,
+) -> str | None:
+    context = multiprocessing.get_context("spawn")
+    width = len(astuple(Counters()))
+    shared = context.Array(c_int64, width * num_workers, lock=False)
+    workers = []
+    for number in range(num_workers):
+        ours, theirs = context.Pipe()
+        arguments = (scenario, endpoint, folder, number, num_workers, theirs, shared)
+        process = context.Process(target=_work, args=arguments, name=f"worker-{number}")
+        process.start()
+        theirs.close()
+        workers.append(_Worker(number, num_workers, process, ours))
+    try:
+        await _all_ready(workers)
+        _tell(workers, time.monotonic() + LEAD_S)
+        loop = asyncio.get_running_loop()
+        with (
+            _signals(loop, stop, console),
+            progress(console, lambda: _sum(shared, num_workers), schedule.num_requests),
+            _passing_on(workers, stop),
+        ):
+            lost = [word for worker in workers if (word := await _ended(worker, schedule))]
+    finally:
+        for worker in workers:
+            worker.pipe.close()  # whoever still runs takes this as the order to stop
+            await asyncio.to_thread(worker.process.join)
+    if lost:
+        return "; ".join(lost)
+    return "interrupted" if stop.interrupted else None
+
+
+async def _all_ready(workers: list[_Worker]) -> None:
+    """Raises what keeps one of them from starting."""
+    for worker in workers:
+        word = await worker.heard()
+        if isinstance(word, BenchsuiteError):
+            raise word
+        if word is None:
+            raise RunError(f"worker {worker.number} died before the run began")
+
+
+async def _ended(worker: _Worker, schedule: Schedule) -> str | None:
+    """Waits for a worker's end; says what is lost if it did not end well."""
+    word = await worker.heard()
+    if isinstance(word, BenchsuiteError):
+        raise word
+    if word is not None:
+        return None
+    await asyncio.to_thread(worker.process.join)
+    part = schedule.part(worker.number, worker.num_workers).num_requests
+    share = "" if part is None else f", its part {part} requests"
+    return f"worker {worker.number} was lost (exit code {worker.process.exitcode}{share})"
+
+
+def _tell(workers: list[_Worker], word: str | float) -> None:
+    for worker in workers:
+        try:
+            worker.pipe.send(word)
+        except OSError:
+            continue  # it died; whoever waits for its end will say so
+
+
+@contextmanager
+def _passing_on(workers: list[_Worker], stop: Stop) -> Iterator[None]:
+    """Interrupts come here alone; the workers hear of them."""
+
+    async def pass_on() -> None:
+        await stop.issuing.wait()
+        _tell(workers, "stop")
+        await stop.flight.wait()
+        _tell(workers, "stop now")
+
+    task = asyncio.get_running_loop().create_task(pass_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _sum(shared: _Array, num_workers: int) -> Counters:
+    width = len(astuple(Counters()))
+    columns = [shared[number * width : (number + 1) * width] for number in range(num_workers)]
+    return Counters(*(sum(values) for values in zip(*columns, strict=True)))
+
+
+# --- several: what runs over there ---
+
+
+def _work(
+    scenario: Scenario,
+    endpoint: Endpoint,
+    folder: Path,
+    number: int,
+    num_workers: int,
+    pipe: Pipe,
+    shared: _Array,
+) -> None:
+    """A worker's life: plan, take a part, get ready, send, say how it ended."""
+    os.setsid()  # Ctrl-C in the terminal is for the first process alone
+    try:
+        tokenizer = tokenizers.load(scenario.tokenizer)
+        part = Schedule.plan(scenario, tokenizer).part(number, num_workers)
+        share = Share(endpoint, part, tokenizer, scenario.limits, folder, number)
+        with asyncio.Runner(loop_factory=endpoint.loop) as runner:
+            runner.run(_send(share, pipe, shared))
+    except BenchsuiteError as error:
+        pipe.send(error)
+    else:
+        pipe.send("done")
+
+
+async def _send(share: Share, pipe: Pipe, shared: _Array) -> None:
+    stop, counters = Stop(), Counters()
+    loop = asyncio.get_running_loop()
+
+    async def zero() -> float:
+        pipe.send("ready")
+        start_s: float = await asyncio.to_thread(pipe.recv)
+        threading.Thread(target=_listen, args=(pipe, loop, stop), daemon=True).start()
+        return start_s
+
+    copying = loop.create_task(_copy(counters, shared, share.worker))
+    try:
+        await send(share, stop, counters, zero)
+    finally:
+        copying.cancel()
+
+
+def _listen(pipe: Pipe, loop: asyncio.AbstractEventLoop, stop: Stop) -> None:
+    """Orders from the first process; its death is one too."""
+    word = ""
+    while word != "stop now":
+        try:
+            word = pipe.recv()
+        except (EOFError, OSError):
+            word = "stop now"
+        loop.call_soon_threadsafe(stop.issuing.set if word == "stop" else stop.at_once)
+
+
+async def _copy(counters: Counters, shared: _Array, number: int) -> None:
+    width = len(astuple(counters))
+    while True:
+        shared[number * width : (number + 1) * width] = [int(value) for value in astuple(counters)]
+        await asyncio.sleep(COPY_S)
+
+
+@contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stop: Stop, console: Console) -> Iterator[None]:
+    """Ctrl-C once: no more requests, wait for answers. Twice: keep what is there. Then: die."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if not stop.interrupted:
+            stop.interrupted = True
+            loop.call_soon_threadsafe(stop.issuing.set)
+            console.print("stopping: waiting for answers (again: stop now)", highlight=False)
+        else:
+            loop.call_soon_threadsafe(stop.flight.set)
+            for one in previous:
+                signal.signal(one, signal.SIG_DFL)
+
+    previous = {one: signal.signal(one, interrupted) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
