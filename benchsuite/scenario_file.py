@@ -152,7 +152,9 @@ def _in_words(error: str, value: object) -> str:
     if match is None:
         return error
     kinds = [kind for kind in match[1].split(" | ") if kind != "null"]
-    expected = " or ".join(_WORDS.get(kind, kind) for kind in kinds) + re.sub(r"\.0\b", "", match[2])
+    expected = " or ".join(_WORDS.get(kind, kind) for kind in kinds) + re.sub(
+        r"\.0\b", "", match[2]
+    )
     found = f"the text {shown(value)}" if isinstance(value, str) else shown(value)
     hint = "; put it in quotes" if kinds == ["str"] and isinstance(value, int | float) else ""
     return f"expected {expected}, got {found}{hint}"

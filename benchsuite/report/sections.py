@@ -98,7 +98,7 @@ def facts(result: RunResult) -> tuple[Fact, ...]:
 def metrics(result: RunResult) -> tuple[MetricTable, ...]:
     """Headline distributions, numbers of the whole run, and then all other distributions."""
     every = result.summaries.values()
-    whole = tuple(summary for summary in every if _is_whole(summary))
+    whole = tuple(s for s in every if _is_whole(s) and s.n)
     head = tuple(s for s in every if s.metric in HEADLINE and not _is_whole(s))
     rest = tuple(s for s in every if s.metric not in HEADLINE and not _is_whole(s) and s.n)
     has_target = any(only_limit(result, summary.metric) is not None for summary in head)
