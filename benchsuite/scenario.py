@@ -74,4 +74,19 @@ def save(scenario: Scenario, path: Path) -> None:
 def json_schema() -> dict[str, Any]:
     """For editors: what a scenario file may hold."""
     schema = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": schema, "title": "benchsuite scenario", **msgspec.json.schema(Scenario)}
+    found = _text_too(msgspec.json.schema(Scenario))
+    return {"$schema": schema, "title": "benchsuite scenario", **found}
+
+
+def _text_too(node: Any) -> Any:
+    """Numbers that have a pattern are durations, and may be text as well."""
+    if isinstance(node, list):
+        return [_text_too(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _text_too(one) for key, one in node.items()}
+    return found | {"type": ["number", "string"]} if _is_duration(found) else found
+
+
+def _is_duration(node: dict[str, Any]) -> bool:
+    return node.get("type") == "number" and "pattern" in node

@@ -20,11 +20,7 @@ _DURATION: Final = r"\s*(\d{1,12}(?:\.\d{1,12})?|\.\d{1,12})\s*(us|ms|s|m|h)\s*"
 
 Seconds = Annotated[
     float,
-    Meta(
-        ge=0,
-        extra={"unit": "s"},
-        extra_json_schema={"type": ["number", "string"], "pattern": f"^{_DURATION}$"},
-    ),
+    Meta(ge=0, extra={"unit": "s"}, extra_json_schema={"pattern": f"^{_DURATION}$"}),
 ]
 """A duration: a number of seconds, or text such as `500ms`, `2s`, `3m`, `1h`."""
 
@@ -41,7 +37,7 @@ NameOrPath = Annotated[str, Meta(min_length=1, extra={"path": "or name"})]
 """A name (of a preset, at a hub), or a path, which has a `/` or a `.` and exists."""
 
 EnvText = Annotated[str, Meta(extra={"env": True})]
-"""Text in which `${env:NAME}` stands for a variable. What is written to disk keeps the reference."""
+"""Text in which `${env:NAME}` stands for a variable. What is written to disk keeps that."""
 
 _UNIT_S: Final = {
     unit: Decimal(text)
