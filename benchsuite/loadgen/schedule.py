@@ -10,11 +10,11 @@ from itertools import islice, repeat
 
 import numpy as np
 
+from benchsuite.arrivals.base import FloatArray
 from benchsuite.arrivals.closed_loop import ClosedLoop
 from benchsuite.errors import ScenarioError
-from benchsuite.records.table import FloatArray
 from benchsuite.request import Session
-from benchsuite.scenario import Scenario
+from benchsuite.scenario import Limits, Scenario
 from benchsuite.streams import rng
 from benchsuite.workloads.tokenizer import Tokenizer
 
@@ -33,6 +33,7 @@ class Schedule:
     due_s: tuple[float, ...] | None
     concurrency: int | None
     num_requests: int | None  # None: only the duration ends it
+    end_s: float | None  # when a duration ends the issuing; None: the requests run out before
 
     def __iter__(self) -> Iterator[tuple[float | None, Session]]:
         """(due_s, session) in order."""
@@ -43,6 +44,7 @@ class Schedule:
         if num_workers == 1:
             return self
         due_s, concurrency, num_requests = self.due_s, self.concurrency, self.num_requests
+        assert (concurrency or num_workers) >= num_workers, "a worker without a slot sends nothing"
 
         def draw() -> Iterator[Session]:
             return islice(self.draw(), worker, None, num_workers)
@@ -52,6 +54,7 @@ class Schedule:
             due_s=None if due_s is None else due_s[worker::num_workers],
             concurrency=concurrency and len(range(worker, concurrency, num_workers)),
             num_requests=num_requests and sum(len(session.requests) for session in draw()),
+            end_s=self.end_s,
         )
 
     def describe(self) -> str:
@@ -72,19 +75,26 @@ class Schedule:
         if isinstance(arrivals, ClosedLoop):
             if limits.requests is None and limits.duration is not None:
                 return Schedule(
-                    draw=sessions, due_s=None, concurrency=arrivals.concurrency, num_requests=None
+                    draw=sessions,
+                    due_s=None,
+                    concurrency=arrivals.concurrency,
+                    num_requests=None,
+                    end_s=limits.duration,
                 )
             _refuse_endless(scenario)
-            return _bounded(tuple(_until(sessions(), limits.requests)), None, arrivals.concurrency)
-        if limits.duration is None and limits.requests is None:
+            bounded = tuple(_until(sessions(), limits.requests))
+            return _bounded(bounded, None, arrivals.concurrency, limits.duration)
+        if limits.duration is None:
             _refuse_endless(scenario)
-        chosen, due_s = _open_loop(scenario, sessions())
-        order = np.argsort(due_s, kind="stable")
-        return _bounded(tuple(chosen[i] for i in order), tuple(due_s[order].tolist()), None)
+        within, due_s, end_s = _open_loop(scenario, sessions())
+        return _bounded(within, tuple(due_s.tolist()), None, end_s)
 
 
 def _bounded(
-    sessions: tuple[Session, ...], due_s: tuple[float, ...] | None, concurrency: int | None
+    sessions: tuple[Session, ...],
+    due_s: tuple[float, ...] | None,
+    concurrency: int | None,
+    end_s: float | None,
 ) -> Schedule:
     if not sessions:
         raise ScenarioError("the schedule is empty: no session is due within the limits")
@@ -93,6 +103,7 @@ def _bounded(
         due_s=due_s,
         concurrency=concurrency,
         num_requests=sum(len(session.requests) for session in sessions),
+        end_s=end_s,
     )
 
 
@@ -103,27 +114,29 @@ def _refuse_endless(scenario: Scenario) -> None:
 
 def _open_loop(
     scenario: Scenario, sessions: Iterator[Session]
-) -> tuple[tuple[Session, ...], FloatArray]:
-    """The sessions that are due within the limits, and when. Draws in growing numbers."""
-    limits = scenario.limits
-    chosen: list[Session] = []
+) -> tuple[tuple[Session, ...], FloatArray, float | None]:
+    """The sessions that are due within the limits, when, and the duration if it ended them.
+
+    Draws in growing numbers until something ends.
+    """
+    duration = scenario.limits.duration
+    drawn: list[Session] = []
     num = FIRST_DRAW
     while True:
-        chosen.extend(islice(sessions, num - len(chosen)))
-        due_s = _due_times(scenario, chosen)
-        is_over = len(chosen) < num or len(due_s) < len(chosen)
-        if limits.duration is not None and len(due_s) and due_s[-1] >= limits.duration:
-            due_s = due_s[due_s < limits.duration]
-            is_over = True
-        if limits.requests is not None:
-            within = list(_until(iter(chosen[: len(due_s)]), limits.requests))
-            is_over = is_over or sum(len(s.requests) for s in within) >= limits.requests
-            due_s = due_s[: len(within)]
-            if is_over:
-                return tuple(within), due_s
-        if is_over:
-            return tuple(chosen[: len(due_s)]), due_s
+        drawn.extend(islice(sessions, num - len(drawn)))
+        due_s = _due_times(scenario, drawn)
+        within = _within(scenario.limits, drawn, due_s)
+        if len(within) < num:  # the workload, the arrivals or a limit ended before
+            cut = duration is not None and len(within) == np.count_nonzero(due_s < duration)
+            is_cut = cut and len(within) < len(due_s)
+            return within, due_s[: len(within)], duration if is_cut else None
         num *= 2
+
+
+def _within(limits: Limits, drawn: list[Session], due_s: FloatArray) -> tuple[Session, ...]:
+    if limits.duration is not None:
+        due_s = due_s[due_s < limits.duration]
+    return tuple(_until(iter(drawn[: len(due_s)]), limits.requests))
 
 
 def _due_times(scenario: Scenario, sessions: list[Session]) -> FloatArray:
@@ -134,6 +147,7 @@ def _due_times(scenario: Scenario, sessions: list[Session]) -> FloatArray:
     generator = rng(scenario.seed, "arrivals")
     due_s = scenario.arrivals.due_times(len(sessions), generator, recorded_s)
     assert due_s is not None, "only a closed loop has no due times"
+    assert np.all(np.diff(due_s) >= 0), "due times ascend"
     return due_s
 
 

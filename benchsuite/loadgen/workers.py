@@ -87,10 +87,10 @@ async def _soon() -> float:
 
 def choose(scenario: Scenario, schedule: Schedule, cores: int) -> int:
     """How many workers a load wants, with a core left to everybody else."""
-    if scenario.workers is not None:
-        return scenario.workers if scenario.endpoint.is_real_time else 1
     if not scenario.endpoint.is_real_time:
         return 1
+    if scenario.workers is not None:
+        return min(scenario.workers, schedule.concurrency or scenario.workers)
     if schedule.concurrency is not None:
         tokens_per_s = schedule.concurrency * STREAM_TOKENS_PER_S
         wanted = max(tokens_per_s / TOKENS_PER_S, schedule.concurrency / STREAMS)
