@@ -30,7 +30,7 @@ from benchsuite.results import tables
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
 from benchsuite.results.result import RunResult
-from benchsuite.scenario import Limits, Scenario, dump, load, save
+from benchsuite.scenario import Scenario, dump, load, save
 from benchsuite.workloads import tokenizer as tokenizers
 
 SCENARIO_NAME: Final = "scenario.yaml"
@@ -50,13 +50,15 @@ def run(scenario: Scenario, folder: Path, *, command: str = "", console: Console
         endpoint=scenario.endpoint.title,
         num_planned=schedule.num_requests,
         planned_due_s=schedule.due_s or (),
+        issuing_end_s=schedule.end_s,
+        warnings=(*scenario.endpoint.notes(), *scenario.workload.notes()),
     )
     facts.save(folder)
     num_workers = workers.choose(scenario, schedule, os.cpu_count() or 1)
     ended = workers.send_all(  # the only network traffic
         scenario, schedule, tokenizer, folder, console, num_workers
     )
-    replace(facts, partial=ended.early, warnings=scenario.workload.notes()).save(folder)
+    replace(facts, partial=ended.early, num_workers=ended.num_workers).save(folder)
     keep_records(scenario, folder)
     return report(folder)
 
@@ -95,7 +97,8 @@ def _records(scenario: Scenario, spool: Path) -> Iterator[Record]:
 def report(folder: Path) -> RunResult:
     """Everything derived, from the records on disk: result.json, the CSVs, report.html."""
     scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
-    data = _columns(requests_file.read(folder / requests_file.FILE_NAME), scenario.limits, facts)
+    table = requests_file.read(folder / requests_file.FILE_NAME)
+    data = _columns(table, facts, warmup_s=scenario.limits.warmup)
     result = RunResult.of(
         data,
         name=scenario.name,
@@ -114,8 +117,9 @@ def report(folder: Path) -> RunResult:
     return result
 
 
-def _columns(table: pa.Table, limits: Limits, facts: Facts) -> RunData:
+def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
     """The records as columns, with the window that counts."""
+    ran_out = not facts.planned_due_s and len(table) == facts.num_planned  # of a closed loop
     sent_s, due_s, finished_s = (
         table[name].to_numpy().astype(np.float64) for name in ("sent_s", "due_s", "finished_s")
     )
@@ -124,8 +128,8 @@ def _columns(table: pa.Table, limits: Limits, facts: Facts) -> RunData:
         window_s=measurement_window(
             np.where(np.isnan(due_s), sent_s, due_s),
             finished_s,
-            warmup_s=limits.warmup,
-            duration_s=limits.duration if limits.requests is None else None,
+            warmup_s=warmup_s,
+            duration_s=None if ran_out else facts.issuing_end_s,
         ),
         num_planned=len(table) if facts.num_planned is None else facts.num_planned,
         planned_due_s=np.asarray(facts.planned_due_s, dtype=np.float64),

@@ -56,6 +56,10 @@ class Endpoint(Protocol):
         """For people: the url, or what runs inside."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """What a result must say about how it was measured."""
+        ...
+
     @property
     def is_real_time(self) -> bool:
         """Whether waiting takes time; False on a virtual clock."""

@@ -37,6 +37,9 @@ class InProcess(Spec, tag="in_process", frozen=True):
     def title(self) -> str:
         return f"simulated {self.engine.served_name}"
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def loop(self) -> asyncio.AbstractEventLoop:
         return VirtualTimeLoop()
 

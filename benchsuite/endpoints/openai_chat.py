@@ -3,13 +3,15 @@
 from contextlib import AbstractAsyncContextManager
 
 from benchsuite.endpoints.base import Connection
-from benchsuite.endpoints.openai_body import chat_body
+from benchsuite.endpoints.openai_body import MaxTokensField, chat_body
 from benchsuite.endpoints.openai_server import OpenAIServer
 from benchsuite.request import Message, Request
 
 
 class OpenAIChat(OpenAIServer, tag="openai_chat", frozen=True):
     """Chat completions, streamed."""
+
+    max_tokens_field: MaxTokensField = "max_tokens"  # or max_completion_tokens
 
     def connect(self) -> AbstractAsyncContextManager[Connection]:
         return self.open("/chat/completions")

@@ -54,7 +54,6 @@ class OpenAIServer(Spec, frozen=True):
     )  # further fields of every request, e.g. {temperature: 0}
     vendor_fields: bool = True  # send ignore_eos and min_tokens where a request wants them
     running_usage: bool = False  # ask for usage with every chunk (vLLM): exact tokens per chunk
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     transport: Literal["wire", "aiohttp"] = "wire"
     timeouts: Timeouts = Timeouts()
     verify: bool = True  # of TLS certificates; false is said aloud in the result
@@ -68,6 +67,10 @@ class OpenAIServer(Spec, frozen=True):
     @property
     def title(self) -> str:
         return f"{self.model} at {self.url}"
+
+    def notes(self) -> tuple[str, ...]:
+        said = "TLS certificates were not verified (endpoint.verify: false)"
+        return () if self.verify else (said,)
 
     def loop(self) -> asyncio.AbstractEventLoop:
         return WireLoop()

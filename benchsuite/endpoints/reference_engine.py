@@ -48,6 +48,9 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
     def title(self) -> str:
         return f"reference_engine ({self.engine.served_name})"
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def loop(self) -> asyncio.AbstractEventLoop:
         return WireLoop()
 

@@ -211,11 +211,6 @@ class WireConnection:
         self._busy: dict[int, _Stream] = {}
         self._clock = kernel_time.KernelClock()
 
-    async def warm(self, num_connections: int) -> None:
-        """Open connections ahead of the first request, so that it pays for none."""
-        streams = await asyncio.gather(*(self._open() for _ in range(num_connections)))
-        self._idle.extend(streams)
-
     async def send(self, request_id: int, body: bytes) -> Exchange:
         """POST `body`; the exchange holds whatever came of it."""
         exchange = Exchange(
@@ -367,8 +362,6 @@ def _connect_error_class(error: OSError) -> str:
         return "tls"
     if isinstance(error, ConnectionRefusedError):
         return "refused"
-    if isinstance(error, socket.gaierror):
-        return "dns"
     names = {errno.EMFILE: "client_files", errno.ENFILE: "client_files"}
     names[errno.EADDRNOTAVAIL] = "client_ports"
     return names.get(error.errno or 0, "connect")

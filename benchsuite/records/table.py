@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from benchsuite.endpoints.base import Kind
+from benchsuite.exchange import Kind
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

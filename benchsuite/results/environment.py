@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-LIBRARIES: Final = ("msgspec", "numpy", "pyarrow", "uvloop", "httptools", "aiohttp", "torch")
+LIBRARIES: Final = ("msgspec", "numpy", "pyarrow", "httptools", "aiohttp", "torch")
 
 
 class Environment(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     endpoint: str  # for people
     num_planned: int | None  # requests; None: only the duration bounded a closed loop
     planned_due_s: tuple[float, ...]  # first requests of sessions; empty in a closed loop
+    issuing_end_s: float | None = None  # when a duration was to end it; None: requests ran out
+    num_workers: int = 1  # processes that sent
     warnings: tuple[str, ...] = ()  # what the run's making had to say
     partial: str | None = RUNNING  # why the run is incomplete; None once it ended well
 

@@ -89,13 +89,18 @@ def open_loop(*due: tuple[float, Session]) -> Schedule:
         due_s=tuple(due_s for due_s, _ in due),
         concurrency=None,
         num_requests=sum(len(one.requests) for one in sessions),
+        end_s=None,
     )
 
 
 def closed_loop(concurrency: int, sessions: Iterator[Session]) -> Schedule:
     kept = list(sessions)
     return Schedule(
-        draw=lambda: iter(kept), due_s=None, concurrency=concurrency, num_requests=len(kept)
+        draw=lambda: iter(kept),
+        due_s=None,
+        concurrency=concurrency,
+        num_requests=len(kept),
+        end_s=None,
     )
 
 
