@@ -1,0 +1,99 @@
+"""From metrics to numbers: which values count, their quantiles and intervals. Names no metric."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchsuite.metrics.base import Interval, Metric, Summary
+from benchsuite.metrics.statistics import mean_intervals, quantiles
+from benchsuite.records.table import FloatArray, IntArray, RunData
+
+
+def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
+    """Each of `metrics` over one run, by name, in their order."""
+    spread = [metric for metric in metrics if metric.shape != "run"]
+    _, session = np.unique(data.session_id, return_inverse=True)
+    samples = [_sample(metric, data, session) for metric in spread]
+    intervals = _mean_intervals(samples)
+    found = {
+        metric.name: _of_sample(metric, sample, interval)
+        for metric, sample, interval in zip(spread, samples, intervals, strict=True)
+    }
+    found |= {metric.name: _of_run(metric, data) for metric in metrics if metric.shape == "run"}
+    return {metric.name: found[metric.name] for metric in metrics}
+
+
+class _Sample(NamedTuple):
+    """The values of a metric that count, and whose they are."""
+
+    values: FloatArray
+    session: IntArray  # of each value, from 0
+
+
+def _sample(metric: Metric, data: RunData, session: IntArray) -> _Sample:
+    values = metric.values(data)
+    counted = data.in_window & (data.ok if metric.over == "ok" else ~np.isnan(data.sent_s))
+    if metric.shape == "request":
+        chosen = np.flatnonzero(counted & ~np.isnan(values))
+        return _Sample(values[chosen], session[chosen])
+    owner = data.request_of_chunk if metric.shape == "chunk" else data.request_of_token
+    chosen = np.flatnonzero(counted[owner] & ~np.isnan(values))
+    return _Sample(values[chosen], session[owner[chosen]])
+
+
+def _mean_intervals(samples: list[_Sample]) -> list[Interval | None]:
+    """Of all samples at once; sessions without a value in any of them are left out."""
+    num = max(
+        (int(sample.session.max()) + 1 for sample in samples if len(sample.values)), default=0
+    )
+    counts = np.array([np.bincount(sample.session, minlength=num) for sample in samples]).T
+    sums = np.array([np.bincount(each.session, each.values, minlength=num) for each in samples]).T
+    present = counts.any(axis=1)
+    return mean_intervals(sums[present], counts[present].astype(np.float64))
+
+
+def _of_sample(metric: Metric, sample: _Sample, interval: Interval | None) -> Summary:
+    values = sample.values
+    named = _names(metric)
+    found = quantiles(values, sample.session)
+    points: dict[str, Any] = {name: each.value for name, each in found.items()}
+    refused = {name: each.needed for name, each in found.items() if each.needed is not None}
+    if not len(values):
+        return Summary(**named, n=0, refused=refused)
+    return Summary(
+        **named,
+        n=len(values),
+        mean=float(values.mean()),
+        mean_ci=interval,
+        std=float(values.std(ddof=1)) if len(values) > 1 else None,
+        min=float(values.min()),
+        max=float(values.max()),
+        **points,
+        p50_ci=found["p50"].interval,
+        p90_ci=found["p90"].interval,
+        p99_ci=found["p99"].interval,
+        refused=refused,
+    )
+
+
+def _of_run(metric: Metric, data: RunData) -> Summary:
+    """One value for the run; no quantiles."""
+    value = float(metric.values(data)[0])
+    is_known = not np.isnan(value)
+    return Summary(
+        **_names(metric),
+        n=1 if is_known else 0,
+        mean=value if is_known else None,
+        mean_ci=metric.interval(data) if metric.interval is not None and is_known else None,
+        min=value if is_known else None,
+        max=value if is_known else None,
+    )
+
+
+def _names(metric: Metric) -> dict[str, Any]:
+    return {
+        "metric": metric.name,
+        "title": metric.title,
+        "unit": metric.unit,
+        "better": metric.better,
+    }
