@@ -49,6 +49,8 @@ MEETING = {
 # Imports inside functions.
 LATE = {
     "benchsuite/cli.py": "`--help` is instant: a command imports what it needs",
+    "benchsuite/endpoints/openai_server.py": "aiohttp takes 0.2 s, and only one transport needs it",
+    "benchsuite/endpoints/in_process.py": "the engine's server takes 0.2 s; simulations need it",
     "reference_engine/executors/__init__.py": "torch is loaded by an engine that computes, alone",
 }
 

@@ -109,11 +109,11 @@ async def connect(
     url: str,
     headers: dict[str, str],
     timeouts: Timeouts,
-    context: ssl.SSLContext,
+    context: ssl.SSLContext | None,
     has_token: Callable[[Exchange], bool],
 ) -> AsyncIterator[AiohttpConnection]:
     """Like `wire.connect`; proxies are taken from the environment (HTTPS_PROXY ...)."""
-    connector = aiohttp.TCPConnector(limit=0, ssl=context)
+    connector = aiohttp.TCPConnector(limit=0, ssl=context or True)
     fixed = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     async with aiohttp.ClientSession(
         connector=connector,

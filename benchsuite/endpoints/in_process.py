@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import msgspec
 
@@ -20,8 +20,10 @@ from benchsuite.request import Message, Request
 from benchsuite.spec import Spec
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Roofline
-from reference_engine.server.api import Api, open_api
 from reference_engine.virtual_time import VirtualTimeLoop
+
+if TYPE_CHECKING:
+    from reference_engine.server.api import Api
 
 PATH: Final = "/v1/chat/completions"
 
@@ -51,6 +53,8 @@ class InProcess(Spec, tag="in_process", frozen=True):
     async def connect(self) -> AsyncIterator[Connection]:
         if not isinstance(self.engine.executor, Roofline):
             raise ScenarioError("endpoint.engine.executor: virtual time needs `type: roofline`")
+        from reference_engine.server.api import open_api
+
         async with open_api(with_tokenizer(self.engine)) as api:
             yield _InProcessConnection(api)
 
@@ -72,7 +76,7 @@ def with_tokenizer(engine: EngineConfig) -> EngineConfig:
 class _InProcessConnection:
     """`endpoints.base.Connection` straight into the server's handler."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: "Api") -> None:
         self._api = api
         self._loop = asyncio.get_running_loop()
         self._busy: dict[int, tuple[Exchange, asyncio.Task[None]]] = {}

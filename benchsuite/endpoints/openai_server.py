@@ -7,15 +7,15 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import httpx
 import msgspec
 
-from benchsuite.endpoints import aiohttp_transport, wire
+from benchsuite.endpoints import wire
 from benchsuite.endpoints.base import (
     Connection,
     Exchange,
@@ -89,7 +89,10 @@ class OpenAIServer(Spec, frozen=True):
             headers["Authorization"] = f"Bearer {resolved('endpoint.api_key', self.api_key)}"
         return headers
 
-    def tls(self) -> ssl.SSLContext:
+    def tls(self) -> ssl.SSLContext | None:
+        """How certificates are checked; None where there are none (reading CAs takes 50 ms)."""
+        if not self.resource("").startswith("https:"):
+            return None
         context = ssl.create_default_context(cafile=self.ca_file)
         if not self.verify:
             context.check_hostname = False
@@ -109,9 +112,9 @@ class OpenAIServer(Spec, frozen=True):
         timeouts = wire.Timeouts(
             limits.connect, limits.first_token, limits.between_tokens, limits.total
         )
-        transport = wire.connect if self.transport == "wire" else aiohttp_transport.connect
         url, headers = self.resource(path), self.request_headers()
-        async with transport(url, headers, timeouts, self.tls(), has_token) as connection:
+        connect = _transport(self.transport)
+        async with connect(url, headers, timeouts, self.tls(), has_token) as connection:
             yield _VendorFallback(connection) if self.vendor_fields else connection
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
@@ -122,7 +125,7 @@ class OpenAIServer(Spec, frozen=True):
         deadline_s = time.monotonic() + self.ready_within
         url = self.resource("/models")
         async with httpx.AsyncClient(
-            verify=self.tls(), timeout=max(self.ready_within, 1.0), trust_env=False
+            verify=self.tls() or False, timeout=max(self.ready_within, 1.0), trust_env=False
         ) as client:
             while True:
                 try:
@@ -142,6 +145,27 @@ class OpenAIServer(Spec, frozen=True):
                     if time.monotonic() >= deadline_s:
                         raise EndpointError(f"{self.url}: still not ready (503)")
                 await asyncio.sleep(READY_POLL_S)
+
+
+class _Connect(Protocol):
+    """How a data plane is opened."""
+
+    def __call__(
+        self,
+        url: str,
+        headers: dict[str, str],
+        timeouts: wire.Timeouts,
+        context: ssl.SSLContext | None,
+        has_token: Callable[[Exchange], bool],
+    ) -> AbstractAsyncContextManager[Connection]: ...
+
+
+def _transport(name: str) -> _Connect:
+    if name == "wire":
+        return wire.connect
+    from benchsuite.endpoints import aiohttp_transport
+
+    return aiohttp_transport.connect
 
 
 def _may_come_up(error: httpx.HTTPError) -> bool:

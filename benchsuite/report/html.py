@@ -88,7 +88,7 @@ class _Library(NamedTuple):
 @cache
 def _plotly() -> _Library:
     text = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    return _Library(text, Markup(base64.b64encode(gzip.compress(text, 9, mtime=0)).decode()))
+    return _Library(text, Markup(base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()))
 
 
 def _drawing(chart: Chart) -> Drawing:

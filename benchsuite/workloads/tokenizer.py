@@ -8,7 +8,7 @@ before it is used, mended if it has to be, and the count that comes with it is w
 
 import gzip
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchsuite.errors import ScenarioError
 
 OPENING_WORDS: Final = 4
+FILL_CANDIDATES: Final = 2048
 MOST_MENDINGS: Final = 4
 _CORPUS: Final = "corpus.txt.gz"
 _BUNDLED: Final = "tokenizer.json.gz"
@@ -31,14 +32,54 @@ class Text(NamedTuple):
     num_tokens: int  # by encoding it
 
 
-class _Corpus(NamedTuple):
-    """The corpus in words, as one tokenizer sees it."""
+class _Corpus:
+    """The corpus in words, as one tokenizer sees it. A word's tokens are counted when it is first
+    needed: most runs need a few of the words."""
 
-    text: str  # words joined by single spaces
-    start: NDArray[np.int64]  # [words + 1]: where each word begins in `text`; last: len(text) + 1
-    before: NDArray[np.int64]  # [words + 1]: tokens of all words before each one
-    fill: tuple[str, ...]  # different words of `fill_tokens` each, at a text's start and within
-    fill_tokens: int  # 1, unless the tokenizer knows no word of one token
+    def __init__(self, words: list[str], counts: Callable[[Sequence[str]], list[int]]) -> None:
+        self._counts = counts
+        self._text = " ".join(words)
+        self._start = np.cumsum([0, *(len(word) + 1 for word in words)])
+        ids: dict[str, int] = {}
+        self._id = np.array([ids.setdefault(word, len(ids)) for word in words])
+        self._word = tuple(ids)
+        self._tokens = np.full(len(ids), -1)
+        self._the = counts(["the"])[0]
+        self.num_words = len(words)
+        self.fill, self.fill_tokens = self._find_fill()
+
+    def words(self, first: int, num_tokens: int) -> tuple[str, int, int]:
+        """(text, words, tokens) of the most words from `first` on that have `num_tokens` tokens
+        together, up to the end of the corpus."""
+        ids = self._id[first : first + num_tokens]
+        total = np.cumsum(self._tokens_of(ids))
+        num = int(np.searchsorted(total, num_tokens, side="right"))
+        if num == 0:
+            return "", 0, 0
+        text = self._text[self._start[first] : self._start[first + num] - 1]
+        return text, num, int(total[num - 1])
+
+    def _tokens_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of each word within a text, where a space stands before it."""
+        new = np.unique(ids[self._tokens[ids] < 0])
+        if len(new):
+            inside = self._counts([f"the {self._word[i]}" for i in new])
+            self._tokens[new] = np.array(inside) - self._the
+        return self._tokens[ids]
+
+    def _find_fill(self) -> tuple[tuple[str, ...], int]:
+        """Different words of the fewest tokens (1, unless the tokenizer knows no such word), of as
+        many at a text's start as within; and that number."""
+        plain = [i for i, word in enumerate(self._word) if word.isalpha()][:FILL_CANDIDATES]
+        inside = self._tokens_of(np.array(plain))
+        short = [
+            self._word[i] for i, count in zip(plain, inside, strict=True) if count == inside.min()
+        ]
+        alone = self._counts(short)
+        # A tokenizer with a token of its own for the space counts no word alike; lengths are then
+        # one token short, and say so.
+        alike = [word for word, count in zip(short, alone, strict=True) if count == inside.min()]
+        return tuple(alike or short), int(inside.min())
 
 
 class Tokenizer:
@@ -83,19 +124,17 @@ class Tokenizer:
         corpus = self._corpus
         unit = corpus.fill_tokens
         pick = rng.integers(len(corpus.fill), size=OPENING_WORDS)
-        place = int(rng.integers(len(corpus.start) - 1))
-        opening = [corpus.fill[i] for i in pick[: max(1, num_tokens // unit)]]
-        left = num_tokens - unit * len(opening)
-        parts = opening
+        place = int(rng.integers(corpus.num_words))
+        parts = [corpus.fill[i] for i in pick[: num_tokens // unit]]
+        left = num_tokens - unit * len(parts)
         while left > 0:
-            end = int(np.searchsorted(corpus.before, corpus.before[place] + left, side="right")) - 1
-            if end == place:  # not even the next word fits
+            text, num_words, tokens = corpus.words(place, left)
+            if num_words == 0:  # not even the next word fits
                 break
-            parts.append(corpus.text[corpus.start[place] : corpus.start[end] - 1])
-            left -= int(corpus.before[end] - corpus.before[place])
-            place = end % (len(corpus.start) - 1)
-        closing = rng.integers(len(corpus.fill), size=max(0, left // unit))
-        parts += [corpus.fill[i] for i in closing]
+            parts.append(text)
+            left -= tokens
+            place = (place + num_words) % corpus.num_words
+        parts += [corpus.fill[i] for i in rng.integers(len(corpus.fill), size=left // unit)]
         return " ".join(parts)
 
     def fit(self, text: str, num_tokens: int) -> Text:
@@ -116,24 +155,7 @@ class Tokenizer:
 
     @cached_property
     def _corpus(self) -> _Corpus:
-        words = _bundled(_CORPUS).decode().split()
-        unique = sorted(set(words))
-        inside = np.array(self.counts([f"the {word}" for word in unique])) - self.count("the")
-        alone = np.array(self.counts(unique))
-        tokens_of = dict(zip(unique, inside.tolist(), strict=True))
-        plain = [i for i, word in enumerate(unique) if word.isalpha()]
-        # A tokenizer with a token of its own for the space counts no word alike; lengths are then
-        # one token short, and say so.
-        fill = [i for i in plain if inside[i] == alone[i]] or plain
-        fill_tokens = int(inside[fill].min())
-        lengths = np.array([len(word) + 1 for word in words])
-        return _Corpus(
-            text=" ".join(words),
-            start=np.concatenate(([0], np.cumsum(lengths))),
-            before=np.concatenate(([0], np.cumsum([tokens_of[word] for word in words]))),
-            fill=tuple(unique[i] for i in fill if inside[i] == fill_tokens),
-            fill_tokens=fill_tokens,
-        )
+        return _Corpus(_bundled(_CORPUS).decode().split(), self.counts)
 
 
 @cache
