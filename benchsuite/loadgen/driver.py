@@ -202,7 +202,8 @@ class Driver:
             self._failure = self._failure or task.exception()
 
     async def _drained(self) -> None:
-        await asyncio.wait(self._sessions, timeout=self._drain_s)
+        if self._sessions:  # the last may have ended since this task was made
+            await asyncio.wait(self._sessions, timeout=self._drain_s)
 
     async def _cut(self) -> None:
         """End what is still in flight: drained long enough, or interrupted twice."""

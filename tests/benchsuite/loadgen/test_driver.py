@@ -225,6 +225,13 @@ def test_what_does_not_end_is_cut_after_the_drain() -> None:
     assert rows[-1][1].finished_s == pytest.approx(11.0 + 30.0, abs=0.1)
 
 
+def test_a_last_answer_that_comes_as_the_drain_begins() -> None:
+    """Nothing is left to wait for in the very step in which waiting begins."""
+    for service_s in (0.0, 1e-9):
+        rows = drive(FakeServer(service_s=service_s), closed_loop(2, map(session, range(5))))
+        assert len(rows) == 5
+
+
 def test_stopping_waits_for_answers() -> None:
     """After the first interrupt nothing more is sent, and answers under way are kept."""
     server = FakeServer(service_s=5.0)
