@@ -1,0 +1,193 @@
+"""What a streamed token costs a client, in CPU, at saturation: ours beside others, in one run.
+
+    python benchmarks/client.py [--requests 2000] [--tokens 256] [--streams 64] [--repeats 3]
+        [--vllm-rs PATH --tokenizer DIR] [--aiperf PATH]
+
+`wire` is our hot path alone: read, stamp, store. `benchsuite run` is the whole program, from its
+start to the last file of the run folder; so are the others, from their start to their results. The
+server (firehose.py) runs pinned to the last core, clients to the first. CPU is that of the client's
+process and all its children. Medians over repeats that take turns, since machines drift.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+SCENARIO = """\
+name: saturation
+seed: 1
+endpoint: {{type: openai_chat, url: "{url}", model: mock-model}}
+workload:
+  type: synthetic
+  prompt_tokens: {{type: fixed, value: 16}}
+  output_tokens: {{type: fixed, value: {tokens}}}
+arrivals: {{type: closed_loop, concurrency: {streams}}}
+limits: {{requests: {requests}}}
+workers: 1
+"""
+
+
+class Cost(NamedTuple):
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+
+
+def wire(url: str, requests: int, streams: int, tokens: int) -> Cost:
+    """Our hot path, in this process."""
+    from benchsuite.endpoints.openai_chat import OpenAIChat
+    from benchsuite.request import Message, Request, Scripted
+
+    endpoint = OpenAIChat(url=url, model="mock-model")
+    ask = Request(
+        id=0,
+        prompt=Scripted((Message("user", "hi"),), 1),
+        prompt_tokens=1,
+        max_output_tokens=tokens,
+        ignore_eos=True,
+    )
+
+    async def send_all() -> Cost:
+        body = endpoint.body(ask, ask.prompt.render().messages)
+        async with endpoint.connect() as connection:
+            ids = iter(range(requests))
+
+            async def slot() -> None:
+                for request_id in ids:
+                    exchange = await connection.send(request_id, body)
+                    assert exchange.error_class is None, exchange.error
+
+            gc.collect()
+            gc.freeze()
+            cpu_s, wall_s = time.process_time(), time.monotonic()
+            await asyncio.gather(*(slot() for _ in range(streams)))
+            cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return Cost(cpu_s, wall_s, peak)
+
+    with asyncio.Runner(loop_factory=endpoint.loop) as runner:
+        return runner.run(send_all())
+
+
+def command(arguments: list[str]) -> Cost:
+    """A whole program and its children. 4 says of a run of ours that the machine was too busy for
+    its numbers to count; what it cost counts all the same."""
+    started_s = time.monotonic()
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) not in (0, 4):
+        raise SystemExit(f"failed: {' '.join(arguments)}")
+    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - started_s, used.ru_maxrss / 1024)
+
+
+VLLM_RS = """{vllm_rs} bench serve --backend openai-chat --endpoint /v1/chat/completions
+    --base-url {url} --model mock-model --tokenizer {tokenizer} --dataset-name random
+    --random-input-len 16 --random-output-len {tokens} --num-prompts {requests}
+    --max-concurrency {streams} --ignore-eos --disable-tqdm --save-result
+    --result-filename {out}/result.json"""
+AIPERF = """{aiperf} profile -m mock-model -u {url} --endpoint-type chat --streaming
+    --tokenizer {tokenizer} --isl 16 --isl-stddev 0 --osl {tokens} --osl-stddev 0
+    --extra-inputs ignore_eos:true --request-count {requests} --concurrency {streams}
+    --use-server-token-count --num-prompts 200 --ui none --output-artifact-dir {out}"""
+OURS = "{python} -m benchsuite run {scenario} --out {out}"
+
+
+def clients(given: argparse.Namespace, url: str, folder: Path) -> dict[str, Callable[[], Cost]]:
+    words = {**vars(given), "url": url, "python": sys.executable}
+    scenario = folder / "scenario.yaml"
+    scenario.write_text(SCENARIO.format(**words))
+
+    def program(line: str) -> Cost:
+        out = tempfile.mkdtemp(dir=folder)
+        return command(line.format(**words, scenario=scenario, out=out).split())
+
+    sizes = [str(given.requests), str(given.streams), str(given.tokens)]
+    found: dict[str, Callable[[], Cost]] = {
+        "wire": lambda: _inner([sys.executable, __file__, "--wire", url, *sizes]),
+        "benchsuite run": lambda: program(OURS),
+    }
+    if given.vllm_rs:
+        found["vllm-rs bench serve"] = lambda: program(VLLM_RS)
+    if given.aiperf:
+        found["aiperf profile"] = lambda: program(AIPERF)
+    return found
+
+
+def _inner(arguments: list[str]) -> Cost:
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    return Cost(*json.loads(done.stdout))
+
+
+def measure(given: argparse.Namespace) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    options = f"--tokens {given.tokens} --events-per-write {given.events_per_write}"
+    pinned = ["taskset", "-c", str(cores[-1]), sys.executable, str(HERE / "firehose.py")]
+    server = subprocess.Popen(
+        [*pinned, *options.split()],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    os.sched_setaffinity(0, {cores[0]})
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        with tempfile.TemporaryDirectory() as folder:
+            costs: dict[str, list[Cost]] = {}
+            for _ in range(given.repeats):
+                for name, run in clients(given, url, Path(folder)).items():
+                    costs.setdefault(name, []).append(run())
+        show(costs, given.requests * given.tokens)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def show(costs: dict[str, list[Cost]], num_tokens: int) -> None:
+    whole = statistics.median(cost.cpu_s for cost in costs["benchsuite run"])
+    print(f"{'client':22}{'CPU-s/Mtok':>11}{'tok/s':>11}{'wall s':>8}{'MB':>7}{'/ ours':>8}")
+    for name, found in costs.items():
+        cpu_s = statistics.median(cost.cpu_s for cost in found)
+        wall_s = statistics.median(cost.wall_s for cost in found)
+        peak = max(cost.peak_mb for cost in found)
+        print(
+            f"{name:22}{cpu_s / num_tokens * 1e6:11.2f}{num_tokens / wall_s:11,.0f}"
+            f"{wall_s:8.2f}{peak:7.0f}{cpu_s / whole:8.2f}"
+        )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--wire"]:
+        url, requests, streams, tokens = sys.argv[2], *map(int, sys.argv[3:6])
+        print(json.dumps(wire(url, requests, streams, tokens)))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--events-per-write", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--vllm-rs", help="the binary in vLLM's wheel")
+    parser.add_argument("--aiperf", help="AIPerf's command")
+    parser.add_argument("--tokenizer", help="a folder with tokenizer.json, for the others")
+    measure(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
