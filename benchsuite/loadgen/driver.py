@@ -6,6 +6,7 @@ The driver decodes nothing but the replies that a live session needs for its nex
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,10 @@ from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
 from benchsuite.request import Message, Request, Session
 
-AHEAD_SESSIONS: Final = 4096  # whose first body is made before the run starts, and kept made
+AHEAD_SESSIONS: Final = 4096  # whose first body is made before it is needed
 AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
+FILL_S: Final = 2.0  # spent on them before the run; longer if there are not even these:
+FILL_SESSIONS: Final = 64
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
 
 Sink = Callable[[Asked, Exchange], None]
@@ -88,7 +91,13 @@ class _Ahead:
         self._refilling: asyncio.Task[None] | None = None
 
     def fill(self) -> None:
+        """Some before the run; a thread goes on with the rest while it begins."""
+        if self._threads is None:
+            return
+        until_s = time.monotonic() + FILL_S
         while self._has_room():
+            if len(self._made) >= FILL_SESSIONS and time.monotonic() > until_s:
+                return
             self._keep(self._make())
 
     async def take(self) -> _Next | None:
