@@ -170,6 +170,7 @@ class _Reader:
             for index, inner in enumerate(node.value):
                 self._note((*path, index), inner)
             return [self._plain(inner, (*path, index)) for index, inner in enumerate(node.value)]
+        assert isinstance(node, ScalarNode)
         return self._scalar(node)
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
@@ -179,17 +180,18 @@ class _Reader:
                 raise self._error(key.start_mark, "expected text as a key, got a list or more keys")
             if str(key.tag) == _TAG + "merge":
                 raise self._error(key.start_mark, "`<<` is not in YAML 1.2; write the keys out")
-            inside = (*path, key.value)
-            if key.value in found:
+            name = self._text(key)
+            inside = (*path, name)
+            if name in found:
                 line = self.places[inside].line
                 problem = f"{dotted(inside)}: the key is there already, in line {line}"
                 raise self._error(key.start_mark, problem)
             self._note(inside, key)
-            found[key.value] = self._plain(inner, inside)
+            found[name] = self._plain(inner, inside)
         return found
 
-    def _scalar(self, node: Node) -> bool | int | float | str | None:
-        text: str = node.value
+    def _scalar(self, node: ScalarNode) -> bool | int | float | str | None:
+        text = self._text(node)
         if str(node.tag) == _TAG + "str":
             return text
         if text in _NULL:
@@ -207,6 +209,14 @@ class _Reader:
                 raise self._error(node.start_mark, f"expected a finite number, got {text}")
             return number
         return text
+
+    def _text(self, node: ScalarNode) -> str:
+        """Escapes may write a character in two halves, as JSON does; no file can hold one alone."""
+        try:
+            return str(node.value).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            problem = "half a character stands alone; write it whole, or both halves as \\uXXXX"
+            raise self._error(node.start_mark, problem) from None
 
     def _note(self, path: KeyPath, node: Node) -> None:
         line, column = node.start_mark.line + 1, node.start_mark.column + 1

@@ -147,3 +147,11 @@ def test_what_is_written_reads_back(tmp_path_factory: pytest.TempPathFactory, va
     back = read(path).value if value else {}
     assert back == value
     assert repr(back) == repr(value)  # 1 is not 1.0, and neither is True
+
+
+def test_characters_in_two_halves(tmp_path: Path) -> None:
+    """As JSON writes them; half a one is refused, as value and as key: no file can hold it."""
+    assert value_of(tmp_path, '"\\ud83d\\ude00"') == "\U0001f600"
+    for text in ('"a\\ud83d"', '{"\\ude00": 1}'):
+        with pytest.raises(ScenarioError, match=r"value.yaml:1:\d+: half a character"):
+            value_of(tmp_path, text)
