@@ -1,6 +1,7 @@
 """The table after a run, for a terminal: verdict first, then numbers, then where to look."""
 
 from pathlib import Path
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
@@ -11,6 +12,8 @@ from benchsuite.report.quantities import number, visible
 from benchsuite.report.sections import metrics, targets
 from benchsuite.results.result import RunResult
 
+WIDEST: Final = 1_000  # letters; no table is
+
 
 def show(result: RunResult, console: Console, folder: Path) -> None:
     """Print what a run found and where, in `folder`, its report lies."""
@@ -18,10 +21,19 @@ def show(result: RunResult, console: Console, folder: Path) -> None:
     console.print(_text(_counts(result)))
     for table in (_metric_table(result), _target_table(result)):
         if table.rows:
-            console.print(table)
+            _print_whole(table, console)
     for warning in result.warnings:
         console.print(_text(f"! {warning}", "yellow"))
     console.print(_text(f"Report: {folder / 'report.html'}"), soft_wrap=True)
+
+
+def _print_whole(table: Table, console: Console) -> None:
+    """In full, however narrow the terminal: a number cut short is a wrong one."""
+    width = console.width
+    wide = console.options.update(max_width=WIDEST)
+    console.width = max(width, console.measure(table, options=wide).maximum)
+    console.print(table, crop=False)
+    console.width = width
 
 
 def _print_verdict(result: RunResult, console: Console) -> None:

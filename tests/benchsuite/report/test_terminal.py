@@ -42,6 +42,12 @@ def test_nothing_is_cut_at_eighty_letters() -> None:
     assert not [line for line in shown(make_result(make_data())) if "…" in line]
 
 
+def test_nothing_is_cut_in_a_narrow_terminal() -> None:
+    """Its lines are broken by the terminal; a number cut short would be a wrong one."""
+    result = make_result(make_data())
+    assert not [line for line in shown(result, width=40) if "…" in line]
+
+
 def test_names_cannot_drive_the_terminal() -> None:
     """Escape sequences and markup in a name are shown, not obeyed."""
     lines = shown(make_result(make_data(), name="[red]x[/red]\x1b[2J"))
