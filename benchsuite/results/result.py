@@ -142,7 +142,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
             description=description,
             verdict=verdict.verdict,
             reasons=verdict.reasons,
-            warnings=verdict.warnings + notes,
+            warnings=verdict.warnings + notes + _unasked(data, slos),
             checks=found,
             started_at=started_at,
             duration_s=float(np.fmax.reduce(data.finished_s, initial=0.0)),  # passes over NaN
@@ -181,6 +181,14 @@ class RunResult(Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(raw, type=cls)
         except msgspec.DecodeError as error:
             raise RunError(f"{path}: not a result of benchsuite: {error}") from error
+
+
+def _unasked(data: RunData, slos: Slos) -> tuple[str, ...]:
+    """A class that no request is of may be a misspelt one, whose limits nobody would miss."""
+    missing = sorted(set(slos) - set(data.slo_class)) if len(data) else []
+    return tuple(
+        f"slo: no request is of the class {name!r}; its limits say nothing" for name in missing
+    )
 
 
 class _Version(Struct):

@@ -171,3 +171,11 @@ def test_a_missing_result_asks_whether_this_is_a_run_folder(tmp_path: Path) -> N
 def test_saving_leaves_no_draft_behind(tmp_path: Path) -> None:
     _result(_data()).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_class_that_no_request_is_of_is_named() -> None:
+    """A misspelt class would go unnoticed: there is nothing to judge by its limits."""
+    slos = {"default": Slo(ttft=0.2), "defalt": Slo(tpot=0.1)}
+    warnings = _result(_data(), slos=slos).warnings
+    assert [warning for warning in warnings if "'defalt'" in warning]
+    assert not [warning for warning in warnings if "'default'" in warning]
