@@ -12,6 +12,7 @@ import numpy as np
 
 from benchsuite.arrivals.base import FloatArray
 from benchsuite.arrivals.closed_loop import ClosedLoop
+from benchsuite.arrivals.ramp import Ramp
 from benchsuite.errors import ScenarioError
 from benchsuite.request import Session
 from benchsuite.scenario import Limits, Scenario
@@ -84,7 +85,7 @@ class Schedule:
             _refuse_endless(scenario)
             bounded = tuple(_until(sessions(), limits.requests))
             return _bounded(bounded, None, arrivals.concurrency, limits.duration)
-        if limits.duration is None:
+        if limits.duration is None and not isinstance(arrivals, Ramp):  # which ends by itself
             _refuse_endless(scenario)
         within, due_s, end_s = _open_loop(scenario, sessions())
         return _bounded(within, tuple(due_s.tolist()), None, end_s)

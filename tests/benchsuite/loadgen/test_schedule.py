@@ -243,9 +243,7 @@ def test_a_slice_of_a_trace_begins_at_zero(trace: Trace) -> None:
 @pytest.mark.parametrize("arrivals", [Poisson(rate=1), Constant(rate=1), ClosedLoop(concurrency=1)])
 def test_what_never_ends_is_refused(arrivals: Arrivals) -> None:
     """Something has to end a run; the message says what can."""
-    with pytest.raises(
-        ScenarioError, match=r"limits: .* never ends; give `requests` or"
-    ):
+    with pytest.raises(ScenarioError, match=r"limits: .* never ends; give `requests` or"):
         planned(arrivals)
 
 
@@ -314,3 +312,11 @@ def test_another_seed_is_another_schedule() -> None:
         assert drawn[0] != drawn[1]
     texts = [one[0][1].requests[0].prompt.render().messages for one in (left, right)]
     assert texts[0] != texts[1]
+
+
+def test_a_ramp_ends_by_itself() -> None:
+    """It needs no limits, however long its workload is."""
+    ramp = Ramp(points=(RatePoint(at=0, rate=10), RatePoint(at=5, rate=10)), spacing="even")
+    scenario = Scenario(name="s", endpoint=ENDPOINT, workload=SYNTHETIC, arrivals=ramp)
+    schedule = Schedule.plan(scenario, tokenizer.load("bundled"))
+    assert schedule.num_requests == 50
