@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from benchsuite.errors import BenchsuiteError
+from benchsuite.errors import BenchsuiteError, InterruptedRunError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +63,11 @@ def run(
     more = () if workers is None else (f"workers={workers}",)
     checked = load(scenario, (*overrides, *more))
     folder = out or runner.default_folder(checked)
-    result = runner.run(checked, folder, command=_command(), console=_console(stderr=True))
+    try:
+        result = runner.run(checked, folder, command=_command(), console=_console(stderr=True))
+    except KeyboardInterrupt:  # while the engine started, or while the report was made
+        found = f"; to report what was measured: benchsuite recover {shlex.quote(str(folder))}"
+        raise InterruptedRunError(f"interrupted{found if folder.exists() else ''}") from None
     terminal.show(result, _console(), folder)
     raise typer.Exit(_exit_code(result.verdict, result.partial))
 
@@ -133,7 +137,8 @@ def _console(*, stderr: bool = False) -> "Console":
 
 
 def _command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return shlex.join(words).encode(errors="backslashreplace").decode()  # a path may be any bytes
 
 
 def _exit_code(verdict: str, partial: str | None) -> int:

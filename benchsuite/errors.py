@@ -4,7 +4,8 @@ BenchsuiteError            exit 5
 ├── ScenarioError          exit 2   file, line, column, key; what was found and expected
 │   └── TraceError         exit 2   a broken row of a data file: file, line, field
 ├── EndpointError          exit 3   url; what it answered
-└── RunError               exit 4   a run folder that cannot be read, or a run that cannot count
+├── RunError               exit 4   a run folder that cannot be read, or a run that cannot count
+└── InterruptedRunError    exit 130 by the user, before there was anything to report
 """
 
 from typing import ClassVar
@@ -43,3 +44,9 @@ class RunError(BenchsuiteError):
     """A run folder cannot be read, or holds nothing to count."""
 
     exit_code: ClassVar[int] = 4
+
+
+class InterruptedRunError(BenchsuiteError):
+    """The user ended a run before it had anything to report."""
+
+    exit_code: ClassVar[int] = 130

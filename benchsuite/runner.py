@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 from msgspec.structs import replace
 from rich.console import Console
 
-from benchsuite.errors import RunError, ScenarioError
+from benchsuite.errors import InterruptedRunError, RunError, ScenarioError
 from benchsuite.loadgen import workers
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.metrics.quality import grade
@@ -37,39 +38,55 @@ SCENARIO_NAME: Final = "scenario.yaml"
 SPOOL_NAME: Final = "spool"
 
 
+@workers.handlers_kept()
 def run(scenario: Scenario, folder: Path, *, command: str = "", console: Console) -> RunResult:
     """Run one scenario and leave its run folder at `folder`, which must be new or empty."""
     tokenizer = tokenizers.load(scenario.tokenizer)
     schedule = Schedule.plan(scenario, tokenizer)  # everything random happens here, from one seed
-    _make(folder)
-    save(scenario, folder / SCENARIO_NAME)
-    facts = Facts(
-        started_at=Facts.now(),
-        command=command,
-        environment=Environment.capture(),
-        endpoint=scenario.endpoint.title,
-        num_planned=schedule.num_requests,
-        planned_due_s=schedule.due_s or (),
-        issuing_end_s=schedule.end_s,
-        warnings=(*scenario.endpoint.notes(), *scenario.workload.notes()),
-    )
-    facts.save(folder)
-    num_workers = workers.choose(scenario, schedule, os.cpu_count() or 1)
-    ended = workers.send_all(  # the only network traffic
-        scenario, schedule, tokenizer, folder, console, num_workers
-    )
-    replace(facts, partial=ended.early, num_workers=ended.num_workers).save(folder)
-    keep_records(scenario, folder)
+    with _folder_of(scenario, folder):
+        save(scenario, folder / SCENARIO_NAME)
+        facts = Facts(
+            started_at=Facts.now(),
+            command=command,
+            environment=Environment.capture(),
+            endpoint=scenario.endpoint.title,
+            num_planned=schedule.num_requests,
+            planned_due_s=schedule.due_s or (),
+            issuing_end_s=schedule.end_s,
+            warnings=(*scenario.endpoint.notes(), *scenario.workload.notes()),
+        )
+        facts.save(folder)
+        num_workers = workers.choose(scenario, schedule, os.cpu_count() or 1)
+        ended = workers.send_all(  # the only network traffic
+            scenario, schedule, tokenizer, folder, console, num_workers
+        )
+        replace(facts, partial=ended.early, num_workers=ended.num_workers).save(folder)
+        if not keep_records(scenario, folder):
+            if ended.early == "interrupted":
+                raise InterruptedRunError("interrupted before any request was recorded")
+            raise RunError("no request was recorded")
     return report(folder)
 
 
-def keep_records(scenario: Scenario, folder: Path) -> None:
-    """Decode the spool into `requests.parquet`, then let the spool go."""
-    spool = folder / SPOOL_NAME
-    num = requests_file.write(_records(scenario, spool), folder / requests_file.FILE_NAME)
+def keep_records(scenario: Scenario, folder: Path) -> int:
+    """Decode the spool into `requests.parquet`, then let the spool go; how many there are.
+
+    Where there are none, nothing is written and the spool stays.
+    """
+    spool, path = folder / SPOOL_NAME, folder / requests_file.FILE_NAME
+    num = requests_file.write(_records(scenario, spool), path)
     if num == 0:
-        raise RunError(f"{folder}: no request was recorded")
-    shutil.rmtree(spool)
+        path.unlink()
+    else:
+        shutil.rmtree(spool)
+    return num
+
+
+def holds_records(scenario: Scenario, folder: Path) -> bool:
+    """Whether a report can be made of what lies in a run folder."""
+    if (folder / requests_file.FILE_NAME).exists():
+        return True
+    return next(_records(scenario, folder / SPOOL_NAME), None) is not None
 
 
 def _records(scenario: Scenario, spool: Path) -> Iterator[Record]:
@@ -120,6 +137,7 @@ def report(folder: Path) -> RunResult:
 def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
     """The records as columns, with the window that counts."""
     ran_out = not facts.planned_due_s and len(table) == facts.num_planned  # of a closed loop
+    is_short = ran_out or facts.partial is not None  # it ended before its duration did
     sent_s, due_s, finished_s = (
         table[name].to_numpy().astype(np.float64) for name in ("sent_s", "due_s", "finished_s")
     )
@@ -129,7 +147,7 @@ def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
             np.where(np.isnan(due_s), sent_s, due_s),
             finished_s,
             warmup_s=warmup_s,
-            duration_s=None if ran_out else facts.issuing_end_s,
+            duration_s=None if is_short else facts.issuing_end_s,
         ),
         num_planned=len(table) if facts.num_planned is None else facts.num_planned,
         planned_due_s=np.asarray(facts.planned_due_s, dtype=np.float64),
@@ -142,17 +160,43 @@ def recover(folder: Path) -> RunResult:
     scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
     if (folder / SPOOL_NAME).is_dir():
         try:
-            keep_records(scenario, folder)
+            if not keep_records(scenario, folder):
+                raise RunError(f"{folder}: no request was recorded")
         except (pa.ArrowInvalid, OSError) as error:
             raise RunError(f"{folder}: the spool cannot be read: {error}") from error
         replace(facts, partial=facts.partial or RUNNING).save(folder)
     return report(folder)
 
 
-def _make(folder: Path) -> None:
-    """A new folder, or an empty one: a run never overwrites another."""
+@contextmanager
+def _folder_of(scenario: Scenario, folder: Path) -> Iterator[None]:
+    """A new folder, or an empty one: a run never overwrites another.
+
+    A run that sent nothing leaves it empty, or what the engine's log says, so that the same
+    command can be given again.
+    """
+    is_new = not folder.exists()
+    _make(folder)
     try:
+        yield
+    finally:
+        if not (holds_records(scenario, folder) or _has_log(folder)):
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if is_new:
+                folder.rmdir()
+
+
+def _has_log(folder: Path) -> bool:
+    return any(path.stat().st_size for path in folder.glob("*.log"))
+
+
+def _make(folder: Path) -> None:
+    try:
+        str(folder).encode()  # Arrow opens no other paths
         folder.mkdir(parents=True, exist_ok=True)
+    except UnicodeEncodeError as error:
+        raise ScenarioError(f"--out {str(folder)!r}: the name is not UTF-8 text") from error
     except OSError as error:
         raise ScenarioError(f"--out {folder}: {error.strerror}") from error
     if any(folder.iterdir()):

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from rich.console import Console
 
@@ -34,11 +34,14 @@ from benchsuite.scenario import Scenario
 from benchsuite.workloads import tokenizer as tokenizers
 from benchsuite.workloads.tokenizer import Tokenizer
 
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 COPY_S: Final = 0.25  # between two copies of a worker's counters
 REQUESTS_PER_S: Final = 500.0  # what one worker is given at most, by choice: far from its limit
 TOKENS_PER_S: Final = 25_000.0
 STREAMS: Final = 1024
 STREAM_TOKENS_PER_S: Final = 30.0  # guessed of a closed loop, whose rate nobody knows before
+
+Handlers = dict[signal.Signals, Any]  # of one signal each, as `signal.getsignal` gives them
 
 
 class Ended(NamedTuple):
@@ -239,6 +242,21 @@ def _work(
     """A worker's life: plan, take a part, get ready, send, say how it ended."""
     os.setsid()  # Ctrl-C in the terminal is for the first process alone
     try:
+        _live(scenario, endpoint, folder, number, num_workers, pipe, shared)
+    except (EOFError, ConnectionError):
+        return  # the first process is gone, or was interrupted before the start; it has the word
+
+
+def _live(
+    scenario: Scenario,
+    endpoint: Endpoint,
+    folder: Path,
+    number: int,
+    num_workers: int,
+    pipe: Pipe,
+    shared: _Array,
+) -> None:
+    try:
         tokenizer = tokenizers.load(scenario.tokenizer)
         part = Schedule.plan(scenario, tokenizer).part(number, num_workers)
         share = Share(endpoint, part, tokenizer, scenario.limits, folder, number)
@@ -299,9 +317,35 @@ def _signals(loop: asyncio.AbstractEventLoop, stop: Stop, console: Console) -> I
             for one in previous:
                 signal.signal(one, signal.SIG_DFL)
 
-    previous = {one: signal.signal(one, interrupted) for one in (signal.SIGINT, signal.SIGTERM)}
+    previous = {one: signal.signal(one, interrupted) for one in INTERRUPTS}
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        _restore(previous)
+        if stop.interrupted and not stop.flight.is_set():
+            _spare_one(console)
+
+
+def _spare_one(console: Console) -> None:
+    """A second Ctrl-C that comes when all answers are in does not cost the report."""
+
+    def ignored(number: int, frame: FrameType | None) -> None:
+        console.print("writing what is there (again: leave it)", highlight=False)
+        _restore(previous)
+
+    previous = {one: signal.signal(one, ignored) for one in INTERRUPTS}
+
+
+def _restore(handlers: Handlers) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """What a run does to Ctrl-C and SIGTERM ends with it."""
+    before = {one: signal.getsignal(one) for one in INTERRUPTS}
+    try:
+        yield
+    finally:
+        _restore(before)

@@ -4,9 +4,12 @@ import io
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from benchsuite import runner
+from benchsuite.errors import ScenarioError
+from benchsuite.results.facts import Facts
 from benchsuite.results.result import RunResult
 from benchsuite.scenario import load
 
@@ -62,3 +65,34 @@ def test_a_report_says_what_is_wrong_with_its_folder(tmp_path: Path) -> None:
 
     with pytest.raises(BenchsuiteError, match="no such file"):
         runner.report(tmp_path)
+
+
+def test_the_window_of_a_run_that_was_cut_short(tmp_path: Path) -> None:
+    """An interrupted or killed run is measured as long as it ran, not as long as it should have."""
+    run(tmp_path, "{type: closed_loop, concurrency: 2}", "{requests: 50, duration: 500s}")
+    folder = tmp_path / "run"
+    replace(Facts.load(folder), num_planned=None, partial="interrupted").save(folder)
+    assert runner.report(folder).window_s[1] < 10
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_run_that_sent_nothing_leaves_nothing(tmp_path: Path, existed: bool) -> None:
+    """Once what was missing is there the same command works."""
+    path, folder = tmp_path / "scenario.yaml", tmp_path / "run"
+    endpoint = '{type: openai_chat, url: "http://127.0.0.1:9", api_key: "${env:BENCHSUITE_NONE}"}'
+    text = SCENARIO.replace("{type: in_process}", endpoint)
+    path.write_text(text.replace("ARRIVALS", "{type: constant, rate: 1}"))
+    if existed:
+        folder.mkdir()
+    with pytest.raises(ScenarioError, match="BENCHSUITE_NONE is not set"):
+        runner.run(load(path, ("limits.requests=1",)), folder, console=Console(file=io.StringIO()))
+    assert [*folder.iterdir()] == [] if existed else not folder.exists()
+
+
+def test_a_folder_that_arrow_cannot_open_is_refused(tmp_path: Path) -> None:
+    """Before anything is sent."""
+    path = tmp_path / "scenario.yaml"
+    text = SCENARIO.replace("ARRIVALS", "{type: constant, rate: 1}")
+    path.write_text(text.replace("LIMITS", "{requests: 1}"))
+    with pytest.raises(ScenarioError, match="not UTF-8"):
+        runner.run(load(path), tmp_path / "a\udcff", console=Console(file=io.StringIO()))

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -257,3 +258,19 @@ def test_help_imports_nothing_heavy() -> None:
     )
     assert done.stderr.strip() == "[]"
     assert "run" in done.stdout
+
+
+def test_ctrl_c_before_anything_was_sent(tmp_path: Path) -> None:
+    """There is nothing to keep: exit 130, in words, and no folder that is in the way."""
+    folder = tmp_path / "run"
+    late = {"arrivals": "{type: poisson, rate: 1.0e-4}", "limits": "{requests: 1}"}
+    with started("run", scenario(tmp_path, **late), "--out", folder) as process:
+        deadline_s = time.monotonic() + 60
+        while not (folder / "spool" / "0.arrows").exists():
+            assert time.monotonic() < deadline_s, "the run did not begin"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=60)
+        assert process.returncode == 130
+    assert "interrupted before any request was recorded" in words
+    assert not folder.exists()
