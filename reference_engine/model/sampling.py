@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 
 _BLOCK: Final = 128
 _MASK: Final = (1 << 64) - 1
+_SMALLEST: Final = torch.finfo(torch.float32).tiny
 
 
 class Draw(NamedTuple):
@@ -69,11 +70,15 @@ def _drawn(logits: Tensor, draws: Seq[Draw]) -> list[int]:
     def column(values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]
 
-    temperature = column([draw.temperature for draw in draws]).float()
+    def positive(values: list[float]) -> Tensor:
+        """float32, which must not round what is above 0 to 0: one row would fail the batch."""
+        return column(values).clamp_min(_SMALLEST).float()
+
+    temperature = positive([draw.temperature for draw in draws])
     # The largest is taken off before dividing, not after: a tiny temperature must not overflow.
     weights = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
     if any(draw.top_p < 1 for draw in draws):
-        weights = nucleus(weights, column([draw.top_p for draw in draws]).float())
+        weights = nucleus(weights, positive([draw.top_p for draw in draws]))
     return invert(weights, column([draw.uniform for draw in draws]))
 
 

@@ -95,6 +95,15 @@ def test_nucleus_is_the_smallest_set_that_reaches_top_p(seed: int, top_p: float)
     assert (probabilities[kept == 0] < inside.min()).all()
 
 
+@pytest.mark.parametrize("tiny", [1e-30, 1e-46, 1e-300, 5e-324])
+def test_a_temperature_or_top_p_next_to_nothing_takes_the_likeliest(tiny: float) -> None:
+    """What float32 would round to 0 harms no row, neither its own nor a neighbour's."""
+    logits = random_logits(3, 300)
+    likeliest = logits.argmax(-1).tolist()
+    draws = [Draw(tiny, 1.0, 0.7), Draw(1.0, tiny, 0.7), Draw(1e-3, 1.0, 0.7)]
+    assert sample(logits.clone(), draws) == likeliest
+
+
 def test_top_p_of_one_keeps_every_token_beside_a_smaller_one() -> None:
     """Rows with their own top_p do not disturb each other."""
     probabilities = random_logits(2, 50).softmax(-1)
