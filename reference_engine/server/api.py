@@ -233,9 +233,12 @@ class Api:
     async def _tokenize(self, body: bytes) -> Reply:
         request = read_body(body, TokenizeRequest)
         if request.messages is not None:
-            ids = self._encode_chat(chat_messages(request.messages))
+            messages = chat_messages(request.messages)
+            size = sum(len(message.content) for message in messages)
+            ids = await self._encode(lambda: self._encode_chat(messages), size)
         elif request.prompt is not None:
-            ids = self._tokenizer.encode(request.prompt)
+            text = request.prompt
+            ids = await self._encode(lambda: self._tokenizer.encode(text), len(text))
         else:
             raise ApiError(400, "give prompt (a text) or messages", param="prompt")
         return _json(Tokens(len(ids), self._engine.capacity.max_model_len, ids))

@@ -141,11 +141,16 @@ class FileTokenizer:
         return self._vocab_size
 
     def encode(self, text: str) -> list[int]:
-        return list(self._file.encode(text).ids)
+        return self._encode(text, add_special_tokens=True)
 
     def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
         text = self._template.render(messages)
-        return list(self._file.encode(text, add_special_tokens=self._chat_adds_special_tokens).ids)
+        return self._encode(text, add_special_tokens=self._chat_adds_special_tokens)
+
+    def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """By the call for batches: the one for a single text holds Python's lock to its end."""
+        [encoding] = self._file.encode_batch_fast([text], add_special_tokens=add_special_tokens)
+        return list(encoding.ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._file.decode(list(ids), skip_special_tokens=False))

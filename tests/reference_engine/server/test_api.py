@@ -374,7 +374,9 @@ async def test_long_texts_are_tokenized_beside_the_loop() -> None:
         server = Api(engine, Noting(), "scripted", threads=threads)
         for length in (10, 9_000):
             assert (await post(server, COMPLETIONS, prompt="x" * length)).status == 200
-    assert names == ["MainThread", "tokenize_0"]
+            body = json.dumps({"prompt": "x" * length}).encode()
+            assert (await server.handle("POST", "/tokenize", body)).status == 200
+    assert names == ["MainThread", "MainThread", "tokenize_0", "tokenize_0"]
 
 
 def test_virtual_time_gives_the_same_bytes_at_the_same_times() -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,23 @@ def test_a_broken_template_is_a_named_error() -> None:
     """A syntax error is told when the template is read, not at the first request."""
     with pytest.raises(ChatTemplateError, match="cannot be read"):
         ChatTemplate("{% if %}")
+
+
+def test_other_threads_run_while_a_long_text_is_tokenized(byte_level: FileTokenizer) -> None:
+    """Python's lock is let go: the event loop goes on beside a tokenizing thread."""
+    begun = threading.Event()
+    counts: list[int] = []
+
+    def tokenize() -> None:
+        begun.set()
+        counts.append(len(byte_level.encode("the quick brown fox " * 100_000)))
+
+    thread = threading.Thread(target=tokenize)
+    thread.start()
+    begun.wait()
+    for _ in range(20):
+        time.sleep(0.001)  # lets the other thread take the lock; comes back when it is free
+    was_early = not counts
+    thread.join()
+    assert was_early
+    assert counts[0] > 100_000
