@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,6 +21,7 @@ _RX_SOFTWARE: Final = 1 << 3
 _SOFTWARE: Final = 1 << 4
 CONTROL_BYTES: Final = 128  # room for one control message of three timespecs
 MAX_STEP_S: Final = 1e-3  # more than slewing does in a second (500 ppm)
+STEP_LAG_NS: Final = 1_000_000_000  # what came before a step may be read so long after it
 _TIMESPECS: Final = struct.Struct("@6q")
 
 
@@ -44,13 +46,17 @@ def realtime_ns(control: Sequence[tuple[int, int, bytes]]) -> int:
 
 
 class KernelClock:
-    """Turns CLOCK_REALTIME into the monotonic clock by pairs of samples taken along the run."""
+    """Turns CLOCK_REALTIME into the monotonic clock by pairs of samples taken along the run.
+
+    Which pairs belong to a stamp is told by when the program read it, on the clock that never
+    steps.
+    """
 
     def __init__(self) -> None:
-        self._realtime_ns: list[int] = []
-        self._offset_ns: list[int] = []
+        self._at_ns: list[int] = []  # monotonic
+        self._offset_ns: list[int] = []  # monotonic - realtime
         self.num_steps = 0  # jumps of the wall clock that were seen
-        self._unusable: list[tuple[int, int]] = []  # realtime ranges around a step
+        self._unusable_ns: list[tuple[int, int]] = []  # when they were, monotonic
         self.sample()
 
     def sample(self) -> None:
@@ -61,31 +67,34 @@ class KernelClock:
             wall = time.time_ns()
             after = time.monotonic_ns()
             if best is None or after - before < best[0]:
-                best = (after - before, wall, (before + after) // 2 - wall)
+                best = (after - before, before, (before + after) // 2 - wall)
         assert best is not None
-        _, wall, offset = best
+        _, at, offset = best
         if self._offset_ns and abs(offset - self._offset_ns[-1]) > MAX_STEP_S * 1e9:
             self.num_steps += 1
-            last = self._realtime_ns[-1]
-            self._unusable.append((min(last, wall), max(last, wall)))
-        if not self._realtime_ns or wall > self._realtime_ns[-1]:
-            self._realtime_ns.append(wall)
-            self._offset_ns.append(offset)
-        else:
-            # The wall clock went back: what was sampled ahead of it no longer orders.
-            self._realtime_ns, self._offset_ns = [wall], [offset]
+            self._unusable_ns.append((self._at_ns[-1], at + STEP_LAG_NS))
+        self._at_ns.append(at)
+        self._offset_ns.append(offset)
+
+    def notice_step(self) -> None:
+        """Take a pair now if the wall clock is not where the last one has it."""
+        offset = time.monotonic_ns() - time.time_ns()
+        if abs(offset - self._offset_ns[-1]) > MAX_STEP_S * 1e9:
+            self.sample()
 
     def monotonic_s(self, stamps_ns: Sequence[int], user_s: Sequence[float]) -> list[float]:
         """Kernel stamps as monotonic seconds; the program's own where one cannot be used."""
-        wall = np.asarray(stamps_ns, dtype=np.int64)
-        base = self._realtime_ns[0]
+        wall, user = np.asarray(stamps_ns, dtype=np.int64), np.asarray(user_s, dtype=np.float64)
+        first = max(0, bisect_right(self._at_ns, user_s[0] * 1e9) - 1)
+        last = bisect_left(self._at_ns, user_s[-1] * 1e9) + 1
+        base = self._offset_ns[first]
         offset = np.interp(
-            (wall - base).astype(np.float64),
-            np.asarray([sample - base for sample in self._realtime_ns], dtype=np.float64),
-            np.asarray(self._offset_ns, dtype=np.float64) - self._offset_ns[0],
+            user,
+            np.asarray(self._at_ns[first:last], dtype=np.float64) * 1e-9,
+            [float(sample - base) * 1e-9 for sample in self._offset_ns[first:last]],
         )
-        monotonic = (wall + self._offset_ns[0]).astype(np.float64) * 1e-9 + offset * 1e-9
-        usable = wall > 0
-        for start, end in self._unusable:
-            usable &= (wall < start) | (wall > end)
-        return np.where(usable, monotonic, np.asarray(user_s, dtype=np.float64)).tolist()  # type: ignore[no-any-return]
+        monotonic = (wall + base).astype(np.float64) * 1e-9 + offset
+        usable = (wall > 0) & (monotonic < user + MAX_STEP_S)
+        for start, end in self._unusable_ns:
+            usable &= (user < start * 1e-9) | (user > end * 1e-9)
+        return np.where(usable, monotonic, user).tolist()  # type: ignore[no-any-return]

@@ -15,17 +15,19 @@ from benchsuite.endpoints.kernel_time import KernelClock
 def test_a_stamp_is_the_arrival_and_not_the_read() -> None:
     """Bytes that waited 50 ms to be read are stamped when they came."""
     clock = KernelClock()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as sender:
-            receiver, _ = server.accept()
-            with receiver:
-                assert kernel_time.enable(receiver)
-                before_s = time.monotonic()
-                sender.sendall(b"x")
-                after_s = time.monotonic()
-                time.sleep(0.05)
-                _, control, _, _ = receiver.recvmsg(10, kernel_time.CONTROL_BYTES)
-                read_s = time.monotonic()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sender,
+    ):
+        receiver, _ = server.accept()
+        with receiver:
+            assert kernel_time.enable(receiver)
+            before_s = time.monotonic()
+            sender.sendall(b"x")
+            after_s = time.monotonic()
+            time.sleep(0.05)
+            _, control, _, _ = receiver.recvmsg(10, kernel_time.CONTROL_BYTES)
+            read_s = time.monotonic()
     (came_s,) = clock.monotonic_s([kernel_time.realtime_ns(control)], [read_s])
     assert before_s - 1e-3 < came_s < after_s + 0.02
     assert read_s - came_s > 0.02
@@ -49,7 +51,7 @@ def test_drift_between_samples_is_followed() -> None:
     """Half way between two samples that drifted apart, half of the drift is taken off."""
     clock = _sampled([(10_000_000_000, 1_000_000_000), (11_000_000_000, 2_000_100_000)])
     assert clock.num_steps == 0
-    (at_s,) = clock.monotonic_s([10_500_000_000], [0.0])
+    (at_s,) = clock.monotonic_s([10_500_000_000], [1.50005])
     assert at_s == pytest.approx(1.5 + 50e-6, abs=1e-9)
 
 
@@ -60,6 +62,37 @@ def test_a_step_of_the_wall_clock_is_seen_and_its_stamps_refused() -> None:
     )
     assert clock.num_steps == 1
     assert clock.monotonic_s([12_000_000_000], [1.25]) == [1.25]
+
+
+@pytest.mark.parametrize("step_s", [5, -5])
+def test_stamps_long_before_and_after_a_step_are_right(step_s: int) -> None:
+    """A step forth or back takes only what was read near it; an older stream keeps its times."""
+    second = 1_000_000_000
+    pairs = [(1000 * second + i * second, i * second) for i in range(1, 11)]
+    pairs += [((1000 + step_s) * second + i * second, i * second) for i in range(11, 15)]
+    clock = _sampled(pairs)
+    user_s = [2.25, 10.25, 10.75, 11.5, 13.25]
+    walls_s = [1002.0, 1010.0, 1010.5 + step_s, 1011.25 + step_s, 1013.0 + step_s]
+    found = clock.monotonic_s([int(wall_s * second) for wall_s in walls_s], user_s)
+    assert found == pytest.approx([2.0, 10.25, 10.75, 11.5, 13.0])
+
+
+def test_a_step_since_the_last_sample_is_noticed() -> None:
+    """An answer that ends before the next sample is not converted with the old offset."""
+    clock = KernelClock()
+    read_s = time.monotonic()
+    real = time.time_ns
+    with patch.object(kernel_time.time, "time_ns", lambda: real() + 10**10):
+        stamp_ns = kernel_time.time.time_ns()
+        clock.notice_step()
+    assert clock.num_steps == 1
+    assert clock.monotonic_s([stamp_ns], [read_s]) == [read_s]
+
+
+def test_nothing_arrives_after_it_was_read() -> None:
+    """A stamp that says so is not used."""
+    read_s = time.monotonic()
+    assert KernelClock().monotonic_s([time.time_ns() + 10**9], [read_s]) == [read_s]
 
 
 def test_a_read_without_a_stamp_keeps_the_programs() -> None:
