@@ -44,10 +44,16 @@ class Exchange(Struct, kw_only=True):
 
 def http_status(exchange: Exchange) -> int | None:
     """The response's status, from its first line where the reads hold the raw response."""
-    if exchange.http_status is None and exchange.framing == "http" and exchange.reads:
-        first = exchange.reads[0][9:12]
-        return int(first) if first.isdigit() else None
-    return exchange.http_status
+    if exchange.http_status is not None or exchange.framing != "http":
+        return exchange.http_status
+    opening = b""
+    for read in exchange.reads:
+        opening += read
+        while opening[8:10] == b" 1" and b"\r\n\r\n" in opening:  # interim, the real one follows
+            opening = opening.partition(b"\r\n\r\n")[2]
+        if len(opening) >= 12 and opening[8:10] != b" 1":
+            break
+    return int(opening[9:12]) if opening[9:12].isdigit() else None
 
 
 class Kind(IntEnum):

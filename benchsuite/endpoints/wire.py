@@ -25,6 +25,8 @@ READ_BYTES: Final = 65_536
 SWEEP_S: Final = 0.05  # how often deadlines are looked at; a timeout is at most this late
 CLOCK_PAIR_S: Final = 1.0  # how often the kernel's clock is paired with ours
 
+_Address = tuple[socket.AddressFamily, tuple[str, int]]
+
 
 class Timeouts(NamedTuple):
     """Seconds; each ends the request as an error of its own class."""
@@ -83,6 +85,7 @@ class _Stream:
         self.reads = exchange.reads
         self.user_s = exchange.read_s
         self.stamps_ns: list[int] = []
+        self.has_token = False  # as far as anybody asked
         self.done = self.loop.create_future()
         self.loop.watch(self.sock.fileno(), self._read)
         return self.done
@@ -199,7 +202,7 @@ class WireConnection:
         self,
         loop: WireLoop,
         where: Target,
-        address: tuple[socket.AddressFamily, tuple[str, int]],
+        address: _Address,
         head: bytes,
         timeouts: Timeouts,
         context: ssl.SSLContext | None,
@@ -209,6 +212,7 @@ class WireConnection:
         self._timeouts, self._context, self._has_token = timeouts, context, has_token
         self._idle: list[_Stream] = []
         self._busy: dict[int, _Stream] = {}
+        self._leaving: dict[int, tuple[asyncio.Timeout, Exchange]] = {}  # opening or being sent
         self._clock = kernel_time.KernelClock()
 
     async def send(self, request_id: int, body: bytes) -> Exchange:
@@ -223,18 +227,25 @@ class WireConnection:
         )
         stream = None
         try:
-            stream = await self._acquire(exchange)
-            await self._exchange(stream, exchange, body)
+            async with asyncio.timeout(None) as leaving:  # which `abort` ends
+                self._leaving[request_id] = (leaving, exchange)
+                stream = await self._acquire(exchange)
+                await self._transmit(stream, exchange, body)
+            del self._leaving[request_id]
+            await stream.start(exchange)
+            self._stamp(stream, exchange)
         except OSError as error:
-            exchange.error_class = _connect_error_class(error)
-            exchange.error = str(error) or type(error).__name__
+            if exchange.error_class is None:
+                exchange.error_class = _connect_error_class(error)
+                exchange.error = str(error) or type(error).__name__
         finally:
+            self._leaving.pop(request_id, None)
             if stream is not None:
                 self._release(stream, request_id)
         exchange.finished_s = exchange.read_s[-1] if _ended_well(exchange) else time.monotonic()
         return exchange
 
-    async def _exchange(self, stream: _Stream, exchange: Exchange, body: bytes) -> None:
+    async def _transmit(self, stream: _Stream, exchange: Exchange, body: bytes) -> None:
         self._busy[exchange.request_id] = stream
         data = b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body)
         if stream.tls is not None:
@@ -244,22 +255,25 @@ class WireConnection:
             sent = stream.sock.send(data)
         except BlockingIOError:
             sent = 0
+        except OSError:
+            return  # the server hung up; it may have said why, and reading tells
         if sent < len(data):
             try:
-                async with asyncio.timeout(self._timeouts.total_s):
+                async with asyncio.timeout(
+                    min(self._timeouts.first_token_s, self._timeouts.total_s)
+                ):
                     await self._loop.sock_sendall(stream.sock, data[sent:])
             except OSError:
                 # The server stopped reading; it may have answered why. Reading tells, and the
-                # total timeout ends what stays silent.
+                # timeouts end what stays silent.
                 pass
-        await stream.start(exchange)
-        self._stamp(stream, exchange)
 
     def _stamp(self, stream: _Stream, exchange: Exchange) -> None:
         """Put kernel stamps in place of the program's own, and keep how late the program was."""
         if not stream.stamps_ns or not all(stream.stamps_ns):
             return
         user_s = exchange.read_s
+        self._clock.notice_step()
         exchange.read_s = self._clock.monotonic_s(stream.stamps_ns, user_s)
         exchange.lag_s = [seen - came for seen, came in zip(user_s, exchange.read_s, strict=True)]
         exchange.stamp_source = "kernel"
@@ -309,6 +323,10 @@ class WireConnection:
 
     def abort(self, error_class: str, error: str) -> None:
         """End every exchange in flight now; their senders get them with this error."""
+        for leaving, exchange in self._leaving.values():
+            if exchange.error_class is None:
+                exchange.error_class, exchange.error = error_class, error
+                leaving.reschedule(self._loop.time())
         for stream in tuple(self._busy.values()):
             if stream.done is not None:
                 stream.fail(error_class, error)
@@ -334,10 +352,13 @@ class WireConnection:
             stream.fail("timeout_total", f"not finished after {limits.total_s:g} s")
             return
         quiet_s = now - (stream.last_read_s or exchange.sent_s)
-        if quiet_s <= limits.between_tokens_s and waited_s <= limits.first_token_s:
+        if quiet_s <= limits.between_tokens_s and (
+            stream.has_token or waited_s <= limits.first_token_s
+        ):
             return
-        # Rare, so it may cost: whether a token came is known only by decoding.
-        if self._has_token(exchange):
+        # Seldom, so it may cost: whether a token came is known only by decoding.
+        stream.has_token = stream.has_token or self._has_token(exchange)
+        if stream.has_token:
             if quiet_s > limits.between_tokens_s:
                 stream.fail("timeout_between_tokens", f"nothing for {limits.between_tokens_s:g} s")
         elif waited_s > limits.first_token_s:
@@ -384,6 +405,23 @@ def request_head(where: Target, headers: dict[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode("latin-1")
 
 
+async def _first_that_answers(
+    loop: WireLoop, addresses: list[_Address], within_s: float
+) -> _Address:
+    """A name may have several addresses, such as `localhost` where the server knows only one."""
+    if len(addresses) > 1:
+        for family, address in addresses:
+            with socket.socket(family, socket.SOCK_STREAM) as sock:
+                sock.setblocking(False)
+                try:
+                    async with asyncio.timeout(within_s):
+                        await loop.sock_connect(sock, address)
+                except OSError:
+                    continue
+                return family, address
+    return addresses[0]
+
+
 @asynccontextmanager
 async def connect(
     url: str,
@@ -400,11 +438,13 @@ async def connect(
         found = await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise EndpointError(f"{url}: cannot resolve {where.host}: {error.strerror}") from error
-    family, _, _, _, address = found[0]
+    addresses: list[_Address] = [
+        (family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found
+    ]
     pool = WireConnection(
         loop,
         where,
-        (family, (str(address[0]), int(address[1]))),
+        await _first_that_answers(loop, addresses, timeouts.connect_s),
         request_head(where, headers),
         timeouts,
         context if where.scheme == "https" else None,

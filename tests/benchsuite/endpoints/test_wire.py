@@ -3,13 +3,15 @@ read is kept, and connections are used again only when they can be.
 """
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
 
 from benchsuite.endpoints import aiohttp_transport, wire
-from benchsuite.endpoints.base import Exchange, Response
+from benchsuite.endpoints.base import Exchange, Response, http_status
 from benchsuite.endpoints.openai_dialect import decode_stream, has_token
 from benchsuite.endpoints.wire import Timeouts
 from benchsuite.endpoints.wire_loop import WireLoop
@@ -22,6 +24,7 @@ from tests.scripted_server import (
     ScriptedServer,
     Step,
     answer,
+    http_chunk,
     refused_url,
     scripted_server,
 )
@@ -166,6 +169,123 @@ def test_abort_ends_what_is_in_flight() -> None:
     exchange, left = on_wire_loop(work)
     assert exchange.error_class == "interrupted"
     assert left == 0
+
+
+def _silent_server() -> socket.socket:
+    """Listens, takes connections in, and reads nothing from them."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def test_abort_ends_a_request_that_is_still_being_sent() -> None:
+    """A server that does not read cannot hold up the end of a run; the stuck socket is closed."""
+
+    async def work() -> tuple[Exchange, int]:
+        with _silent_server() as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            async with wire.connect(url, {}, PATIENT, None, has_token) as connection:
+                sending = asyncio.ensure_future(connection.send(0, b"x" * 50_000_000))
+                while not connection.in_flight():
+                    await asyncio.sleep(0.01)
+                connection.abort("interrupted", "stop")
+                exchange = await asyncio.wait_for(sending, 5.0)
+                return exchange, connection.in_flight()
+
+    exchange, left = on_wire_loop(work)
+    assert exchange.error_class == "interrupted"
+    assert left == 0
+
+
+def test_abort_ends_a_connection_that_is_still_being_opened() -> None:
+    """A TLS handshake that nobody answers is given up at once."""
+
+    async def work() -> Exchange:
+        with _silent_server() as server:
+            url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+            context = ssl.create_default_context()
+            async with wire.connect(url, {}, PATIENT, context, has_token) as connection:
+                sending = asyncio.ensure_future(connection.send(0, b"{}"))
+                await asyncio.sleep(0.05)
+                connection.abort("interrupted", "stop")
+                return await asyncio.wait_for(sending, 3.0)
+
+    exchange = on_wire_loop(work)
+    assert exchange.error_class == "interrupted"
+    assert exchange.sent_s is None
+
+
+def test_the_first_token_is_waited_for_while_a_body_is_stuck() -> None:
+    """The deadline counts from when the first byte left, not from when the last did."""
+
+    async def work() -> Exchange:
+        with _silent_server() as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            timeouts = PATIENT._replace(first_token_s=0.2)
+            async with wire.connect(url, {}, timeouts, None, has_token) as connection:
+                return await connection.send(0, b"x" * 50_000_000)
+
+    exchange = on_wire_loop(work)
+    assert exchange.error_class == "timeout_first_token"
+    assert exchange.sent_s is not None
+    assert exchange.finished_s is not None
+    assert exchange.finished_s - exchange.sent_s < 5.0
+
+
+def test_a_stream_is_decoded_once_however_long_it_runs() -> None:
+    """Past the first token's deadline a token is looked for until one is found, not for ever."""
+    asked: list[bool] = []
+
+    def counted(exchange: Exchange) -> bool:
+        asked.append(has_token(exchange))
+        return asked[-1]
+
+    async def work() -> Exchange:
+        pauses = [Step(http_chunk(b": still here\n\n"), 0.1) for _ in range(6)]
+        first, *rest = OK_STREAM.steps[1:]
+        script = Script((Step(STREAM_HEAD), first, *pauses, *rest), "close")
+        timeouts = PATIENT._replace(first_token_s=0.05)
+        async with (
+            scripted_server(script) as server,
+            wire.connect(server.url, {}, timeouts, None, counted) as connection,
+        ):
+            return await connection.send(0, b"{}")
+
+    on_wire_loop(work)
+    assert asked == [True]
+
+
+def test_a_name_with_an_address_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` may be ::1 first, and the server know only 127.0.0.1."""
+
+    async def work() -> Exchange:
+        async with scripted_server(OK_STREAM) as server:
+            port = wire.target(server.url).port
+            found = [
+                (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))
+                for host in ("127.0.0.9", "127.0.0.1")
+            ]
+
+            async def getaddrinfo(*_: object, **__: object) -> object:
+                return found
+
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+            url = f"http://localhost:{port}/v1/chat/completions"
+            async with wire.connect(url, {}, PATIENT, None, has_token) as connection:
+                return await connection.send(0, b"{}")
+
+    assert meaning(on_wire_loop(work)).text == "one two three"
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b""]
+)
+def test_the_status_is_that_of_the_answer(head: bytes) -> None:
+    """Neither an interim response nor a first read of five bytes hides it."""
+    opening = head + STREAM_HEAD
+    pieces = [Step(opening[i : i + 5], 0.002) for i in range(0, len(opening), 5)]
+    script = Script((*pieces, *OK_STREAM.steps[1:]), OK_STREAM.end)
+    (exchange,), _ = exchanges(script)
+    assert meaning(exchange).text == "one two three"
+    assert http_status(exchange) == 200
 
 
 def test_a_large_body_is_sent_whole() -> None:
