@@ -214,17 +214,20 @@ def _target(limit: float, met: BoolArray, num: int) -> Target:
 
 def counted_requests(data: RunData) -> BoolArray:
     """Requests in the denominator of attainment, [n]: in the window by their origin, or, where they
-    have none since an earlier turn of their session failed, by the last origin of that session."""
+    have none since an earlier turn of their session failed, by the last origin of that session; or
+    else, as where a closed loop got no connection, by when they failed."""
     start_s, end_s = data.window_s
-    origin_s = np.where(np.isnan(data.origin_s), _last_origin_s(data), data.origin_s)
+    origin_s = data.origin_s
+    for known_s in (data.origin_s, data.finished_s):
+        origin_s = np.where(np.isnan(origin_s), _last_of_session(data, known_s), origin_s)
     return (origin_s >= start_s) & (origin_s < end_s)
 
 
-def _last_origin_s(data: RunData) -> FloatArray:
-    """The last known origin of each request's session, [n]; NaN where none is."""
+def _last_of_session(data: RunData, at_s: FloatArray) -> FloatArray:
+    """The last known time of each request's session, [n]; NaN where none is."""
     _, session = np.unique(data.session_id, return_inverse=True)
     last_s = np.full(len(data), np.nan)
-    np.fmax.at(last_s, session, data.origin_s)  # fmax passes over NaN
+    np.fmax.at(last_s, session, at_s)  # fmax passes over NaN
     found: FloatArray = last_s[session]
     return found
 

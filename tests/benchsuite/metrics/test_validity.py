@@ -26,6 +26,29 @@ def _run(*records: Record, **changes: Any) -> RunData:
     return run(*records, window_s=(0.0, 100.0), **changes)
 
 
+def _refused(i: int) -> Record:
+    """What a closed loop finds where nobody listens."""
+    return failed(i, due_s=None, sent_s=None, finished_s=float(i), error_class="refused")
+
+
+def test_a_request_without_an_answer_says_nothing_of_the_stamps() -> None:
+    """A refused connection has no stamps; the others' are the kernel's all the same."""
+    busy = [_good(i, chunk_lag_s=(0.006,) * 4, due_s=i / 2) for i in range(199)]
+    refused = failed(199, due_s=99.5, sent_s=None, error_class="refused")
+    assert judge(checks(_run(*busy, refused), Validity())).verdict == "valid"
+
+
+def test_a_short_run_may_be_as_late_as_its_requests() -> None:
+    """Three requests within 10 ms, the last 1 ms late: that is no rate to judge."""
+    due_s = (0.0, 0.005, 0.01)
+    late_s = (0.0, 0.0, 0.001)
+    short = (
+        _good(i, due_s=due, sent_s=due + late, connect_s=0.0)
+        for i, (due, late) in enumerate(zip(due_s, late_s, strict=True))
+    )
+    assert _checks(_run(*short))["achieved_rate"].ok
+
+
 def test_a_good_run_is_valid_without_a_warning() -> None:
     assert judge(checks(_run(*(_good(i) for i in range(10))), Validity())) == ("valid", (), ())
 
@@ -44,6 +67,8 @@ def test_a_good_run_is_valid_without_a_warning() -> None:
         ("output_tokens", _run(_good(0, must_reach_asked=True, output_tokens_asked=5))),
         ("output_tokens", _run(_good(0, must_reach_asked=True, output_tokens_asked=3))),
         ("errors", _run(*(_good(i) for i in range(98)), failed(98), failed(99))),
+        ("errors", _run(_good(0, due_s=None, sent_s=0.0), _refused(1))),
+        ("empty_answers", _run(_good(0), _good(1, chunks=(), chunk_lag_s=()))),
         ("errors", _run(_good(0), failed(1, session_id=1), never_sent(2, session_id=1, turn=1))),
         ("tokens_known", _run(_good(0), _good(1, tokens_from="chunks"))),
     ],
