@@ -26,7 +26,7 @@ __all__ = ["chat_body", "completions_body", "decode_stream", "error_text", "has_
 
 MAX_ERROR_CHARS: Final = 200
 MAX_ERROR_BYTES: Final = 64 * 1024
-MAX_COUNT: Final = 10**9
+MAX_COUNT: Final = 10**7
 """Token counts beyond this are not believed."""
 
 _CONTENT_TYPES: Final = frozenset(("text/event-stream", "application/json", ""))
