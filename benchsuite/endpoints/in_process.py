@@ -6,7 +6,7 @@ so two runs of one scenario are equal to the last bit.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
@@ -20,6 +20,7 @@ from benchsuite.request import Message, Request
 from benchsuite.spec import Spec
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Roofline
+from reference_engine.specs import ConfigError
 from reference_engine.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ class InProcess(Spec, tag="in_process", frozen=True):
             raise ScenarioError("endpoint.engine.executor: virtual time needs `type: roofline`")
         from reference_engine.server.api import open_api
 
-        async with open_api(with_tokenizer(self.engine)) as api:
+        async with AsyncExitStack() as stack:
+            try:
+                api = await stack.enter_async_context(open_api(with_tokenizer(self.engine)))
+            except ConfigError as error:
+                raise ScenarioError(f"endpoint.engine: {error}") from error
             yield _InProcessConnection(api)
 
     def body(self, request: Request, messages: tuple[Message, ...]) -> bytes:
@@ -67,7 +72,8 @@ class InProcess(Spec, tag="in_process", frozen=True):
 
 def with_tokenizer(engine: EngineConfig) -> EngineConfig:
     """A preset speaks our bundled tokenizer; a model folder has its own."""
-    if engine.tokenizer is not None or Path(engine.model).is_dir():
+    folder = engine.source.folder
+    if engine.tokenizer is not None or (folder is not None and folder.is_dir()):
         return engine
     bundled = Path(__file__).resolve().parent.parent / "data" / "tokenizer.json.gz"
     return msgspec.structs.replace(engine, tokenizer=str(bundled))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ from benchsuite.endpoints.openai_chat import OpenAIChat
 from benchsuite.endpoints.openai_dialect import decode_stream
 from benchsuite.endpoints.openai_server import Timeouts
 from benchsuite.endpoints.wire_loop import WireLoop
-from benchsuite.errors import EndpointError
+from benchsuite.errors import EndpointError, ScenarioError
 from benchsuite.request import Message, Request
 from benchsuite.spec import Seconds, Spec
 from reference_engine.config import EngineConfig
@@ -26,6 +26,7 @@ from reference_engine.config import EngineConfig
 LOG_NAME: Final = "engine.log"
 STOP_WITHIN_S: Final = 10.0
 _LOG_TAIL_BYTES: Final = 2_000
+_BAD_CONFIG: Final = 2  # the engine's exit code for a configuration that cannot be used
 
 
 class Listening(msgspec.Struct):
@@ -41,6 +42,9 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
     is_real_time: ClassVar[bool] = True
 
     engine: EngineConfig = EngineConfig()
+    body_fields: dict[str, Any] = msgspec.field(
+        name="body", default_factory=dict
+    )  # further fields of every request, e.g. {temperature: 0}
     timeouts: Timeouts = Timeouts()
     start_within: Seconds = 120.0
 
@@ -77,6 +81,7 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
                 yield OpenAIChat(
                     url=listening.url,
                     model=listening.model,
+                    body_fields=self.body_fields,
                     timeouts=self.timeouts,
                 )
             finally:
@@ -95,6 +100,9 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
             return msgspec.json.decode(line, type=Listening)
         except msgspec.DecodeError:
             await process.wait()
+            if process.returncode == _BAD_CONFIG:
+                problem = _tail(log_path).removeprefix("reference_engine: ")
+                raise ScenarioError(f"endpoint.engine: {problem}") from None
             raise EndpointError(
                 f"reference_engine: stopped with exit code {process.returncode} "
                 f"before it listened:\n{_tail(log_path)}"

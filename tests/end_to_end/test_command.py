@@ -123,8 +123,20 @@ def test_an_engine_that_cannot_start(tmp_path: Path) -> None:
     """The engine's own words are passed on."""
     endpoint = "{type: reference_engine, engine: {model: no-such-model}}"
     done = benchsuite("run", scenario(tmp_path, endpoint), "--out", tmp_path / "run")
-    assert done.returncode == 3
+    assert done.returncode == 2
+    assert "endpoint.engine: " in done.stderr
     assert "no-such-model" in done.stderr
+
+
+def test_a_simulated_engine_that_cannot_be(tmp_path: Path) -> None:
+    """On virtual time too a wrong engine is a wrong scenario, told in one line."""
+    endpoint = (
+        "{type: in_process, engine: {model: 8b, max_model_len: 99999, executor: {type: roofline}}}"
+    )
+    done = benchsuite("run", scenario(tmp_path, endpoint), "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert "endpoint.engine: max_model_len 99999" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_server_that_dies_mid_stream(tmp_path: Path) -> None:
