@@ -117,9 +117,15 @@ class Engine:
 
     def cancel(self, sequence: Sequence) -> None:
         """End it now; its blocks are free at the next step boundary. No effect once finished."""
+        self._end(sequence, "cancelled")
+
+    def stop(self, sequence: Sequence) -> None:
+        """As `cancel`, for an answer whose text is complete: it is counted as stopped."""
+        self._end(sequence, "stop")
+
+    def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         if sequence.finish_reason is None:
-            sequence.finish("cancelled", self._loop.time())
-            self.stats.count_finished(sequence)
+            sequence.finish(reason, self._loop.time())
             for worker in self.workers:
                 worker.drop(sequence)
 

@@ -51,11 +51,12 @@ class Worker:
         self._wake.set()
 
     def drop(self, sequence: Sequence) -> None:
-        """Forget a cancelled sequence, if it is here: out of the queue now, out of the batch at the
-        next step boundary, since its blocks may be in use until then.
+        """Forget a sequence that was ended, if it is here: out of the queue now, out of the batch at
+        the next step boundary, since its blocks may be in use until then.
         """
         if sequence in self.waiting:
             self.waiting.remove(sequence)
+            self._stats.count_finished(sequence)
         self._wake.set()
 
     def view(self) -> WorkerView:
@@ -189,5 +190,4 @@ class Worker:
             for sequence in finished:
                 self.pool.free(sequence)
                 self.executor.release(sequence)
-                if sequence.finish_reason != "cancelled":  # that was counted when it happened
-                    self._stats.count_finished(sequence)
+                self._stats.count_finished(sequence)

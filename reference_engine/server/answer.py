@@ -34,7 +34,11 @@ class TokenSource(Protocol):
         ...
 
     def cancel(self, sequence: Sequence) -> None:
-        """Stop it; does nothing to one that has finished."""
+        """End it; does nothing to one that has finished."""
+        ...
+
+    def stop(self, sequence: Sequence) -> None:
+        """As `cancel`, where the answer is complete as it is."""
         ...
 
     def metrics(self) -> str:
@@ -74,6 +78,7 @@ class Answer:
                     yield text
                 if self._stops is not None and self._stops.found:
                     self.finish_reason = "stop"
+                    self._engine.stop(self._sequence)
                     return
             if text := self._rest():
                 yield text

@@ -182,6 +182,25 @@ def test_cancelled_while_running_and_while_waiting(policy: Policy) -> None:
     run_virtually(main)
 
 
+@POLICIES
+def test_stopped_by_its_reader_is_no_abort(policy: Policy) -> None:
+    """An answer that ends at a stop string is whole: it counts as stopped, with its times."""
+
+    async def main() -> None:
+        async with checked_engine(small(policy=policy)) as (engine, executor):
+            sequence = engine.submit([1] * 5, SamplingParams(max_tokens=60))
+            stream = engine.tokens(sequence)
+            await anext(stream)
+            engine.stop(sequence)
+            engine.cancel(sequence)
+            await asyncio.sleep(0.3)
+            assert executor.released == [sequence.id]
+            assert engine.stats.finished == {"stop": 1, "length": 0, "cancelled": 0, "error": 0}
+            assert sum(engine.stats.e2e_latency_s.counts) == 1
+
+    run_virtually(main)
+
+
 def test_reader_that_leaves_cancels() -> None:
     """Closing the stream, or cancelling the task that reads it, ends the sequence."""
 

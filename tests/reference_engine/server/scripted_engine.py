@@ -65,5 +65,9 @@ class ScriptedEngine:
             self.is_cancelled.set()
             sequence.finish("cancelled", 0.0)
 
+    def stop(self, sequence: Sequence) -> None:
+        if not sequence.is_finished:
+            sequence.finish("stop", 0.0)
+
     def metrics(self) -> str:
         return "scripted_sequences_total 0\n"

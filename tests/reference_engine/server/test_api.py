@@ -151,7 +151,7 @@ async def test_an_end_token_ends_the_answer_unseen() -> None:
 
 @pytest.mark.parametrize("stop", ["wor", ["zzz", "o w"]])
 async def test_a_stop_string_over_tokens_ends_the_answer(stop: object) -> None:
-    """Nothing of it is sent, the sequence is cancelled, tokens until then are counted."""
+    """Nothing of it is sent, the sequence is stopped, tokens until then are counted."""
     engine = ScriptedEngine(list(b"hello world"))
     server = api(engine)
     body = {"prompt": "x", "stop": stop, "max_tokens": 11}
@@ -159,7 +159,7 @@ async def test_a_stop_string_over_tokens_ends_the_answer(stop: object) -> None:
     assert whole["choices"][0]["text"] in ("hello ", "hell")
     assert whole["choices"][0]["finish_reason"] == "stop"
     assert whole["usage"]["completion_tokens"] in (9, 7)
-    assert engine.sequences[0].finish_reason == "cancelled"
+    assert engine.sequences[0].finish_reason == "stop"
     streamed = await events(await post(server, COMPLETIONS, **body, stream=True))
     text = "".join(chunk["choices"][0]["text"] for chunk in streamed[:-1])
     assert text == whole["choices"][0]["text"]
