@@ -150,7 +150,7 @@ _LINES: Final = {
     "EngineConfig.max_sequences": "most sequences in one batch",
     "EngineConfig.prefix_caching": "use KV again that an equal prefix has left",
     "Torch.device": "of PyTorch: `cpu`, `cuda`, `cuda:1` ...",
-    "Torch.dtype": "of weights and KV",
+    "Torch.dtype": "of weights and KV; unset: `bfloat16` on CUDA, else `float32`",
     "Torch.threads": "of the model; unset: all cores but one",
     "Roofline.device": f"{', '.join(DEVICES)}, or its numbers",
     "Roofline.flops_efficiency": "share of the peak that is reached",

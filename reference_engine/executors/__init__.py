@@ -24,19 +24,30 @@ class Torch(Spec, frozen=True, tag="torch"):
     """Runs the model with PyTorch; needs the `engine` extra."""
 
     device: str = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None  # None: see `number_type`
     threads: Count | None = None  # None: the executor's own choice
 
     def default_blocks(self, shape: ModelShape, block_size: int) -> int:
         """Blocks for four full-length sequences."""
         return -(-4 * shape.max_position // block_size)
 
+    @property
+    def number_type(self) -> str:
+        """Unless given, bfloat16 on CUDA and float32 elsewhere: CPUs are slow at anything less."""
+        return self.dtype or ("bfloat16" if self.device.startswith("cuda") else "float32")
+
     def build(self, source: ModelSource, capacity: Capacity) -> StepExecutor:
         """Load the model. Raises ConfigError if it cannot be run."""
-        from reference_engine.executors.torch_executor import TorchExecutor
+        try:
+            from reference_engine.executors.torch_executor import TorchExecutor
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"the torch executor needs the extra `engine` (there is no module {error.name!r}): "
+                'pip install "benchsuite[engine]"'
+            ) from error
 
         return TorchExecutor(
-            source, capacity, device=self.device, dtype=self.dtype, threads=self.threads
+            source, capacity, device=self.device, dtype=self.number_type, threads=self.threads
         )
 
 

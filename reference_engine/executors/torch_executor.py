@@ -32,6 +32,11 @@ def default_threads() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
+def _memory_bytes() -> int:
+    """What the machine has; a process that wants more is killed, not told."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 class TorchExecutor:
     """One worker's model, KV and thread."""
 
@@ -50,7 +55,28 @@ class TorchExecutor:
         except (RuntimeError, AssertionError) as error:  # torch built without it, or none there
             raise ConfigError(f"device {device!r} cannot be used: {error}") from error
         number = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-        shape, weights = load(source, capacity.max_model_len, number[dtype], place)
+        try:
+            self._load(source, capacity, number[dtype], place)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise ConfigError(
+                f"no memory on {device!r} for model {source.name!r} and the KV of "
+                f"{capacity.max_sequences} sequences of {capacity.max_model_len} tokens: {error}"
+            ) from error
+        self._seats = Seats(capacity.max_sequences)
+        self._unfinished: dict[Sequence, Tensor] = {}  # residual stream, between layer ranges
+        # The number of threads belongs to the thread that sets it (OpenMP), hence in there.
+        self._thread = ThreadPoolExecutor(
+            1, "model", initializer=torch.set_num_threads, initargs=(threads or default_threads(),)
+        )
+
+    def _load(
+        self, source: ModelSource, capacity: Capacity, dtype: torch.dtype, place: torch.device
+    ) -> None:
+        """Weights and KV. Raises ConfigError, MemoryError, OutOfMemoryError."""
+        weights_bytes = source.shape().num_params * dtype.itemsize
+        if place.type == "cpu" and weights_bytes > _memory_bytes():
+            raise MemoryError(f"the weights alone take {weights_bytes / 2**30:.1f} GiB")
+        shape, weights = load(source, capacity.max_model_len, dtype, place)
         self._seed = source.seed
         self._block_size = capacity.block_size
         self._model = Transformer(shape, weights)
@@ -64,13 +90,7 @@ class TorchExecutor:
             num_blocks=capacity.num_blocks,
             block_size=capacity.block_size,
         )
-        self._cache = KvCache(sizes, number[dtype], place)
-        self._seats = Seats(capacity.max_sequences)
-        self._unfinished: dict[Sequence, Tensor] = {}  # residual stream, between layer ranges
-        # The number of threads belongs to the thread that sets it (OpenMP), hence in there.
-        self._thread = ThreadPoolExecutor(
-            1, "model", initializer=torch.set_num_threads, initargs=(threads or default_threads(),)
-        )
+        self._cache = KvCache(sizes, dtype, place)
 
     async def execute(self, step: Step) -> StepOutput:
         """See `StepExecutor`. The event loop goes on meanwhile."""

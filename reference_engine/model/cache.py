@@ -30,11 +30,14 @@ def _zeros(sizes: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     """Zeros, not empty: a masked position counts 0 times its value, and 0 * NaN is NaN.
 
     On a CPU memory is taken page by page as it is first written, so slots never used cost nothing;
-    `torch.zeros` would write to all of it.
+    `torch.zeros` would write to all of it. Raises MemoryError.
     """
     if device.type != "cpu":
         return torch.zeros(sizes, dtype=dtype, device=device)
-    memory = mmap.mmap(-1, math.prod(sizes) * dtype.itemsize)
+    try:
+        memory = mmap.mmap(-1, math.prod(sizes) * dtype.itemsize)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(str(error)) from error
     return torch.frombuffer(memory, dtype=dtype).view(sizes)
 
 

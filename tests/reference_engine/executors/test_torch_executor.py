@@ -1,15 +1,17 @@
 """The torch executor on a real checkpoint: greedy answers do not depend on the way to them."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Sequence as Seq
 from typing import Any
 
+import msgspec
 import pytest
 
 from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine
-from reference_engine.executors import Torch
+from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
 from reference_engine.policies import ChunkedPrefill, Colocated
 from reference_engine.sequence import SamplingParams, Sequence
@@ -233,6 +235,33 @@ async def test_what_cannot_be_done_is_said() -> None:
         await executor.transfer(sequence_of(stories()[0]), 1)
     assert (await executor.execute(Step())).tokens == {}
     executor.close()
+
+
+def test_what_does_not_fit_into_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """KV for more sequences than there are addresses; weights larger than the machine."""
+    huge = msgspec.structs.replace(CAPACITY, max_sequences=2**50)
+    with pytest.raises(ConfigError, match=r"no memory.*KV of 1125899906842624 sequences"):
+        TorchExecutor(SOURCE, huge)
+    monkeypatch.setattr(torch_executor, "_memory_bytes", lambda: 500_000)
+    with pytest.raises(ConfigError, match=r"no memory.*weights alone"):
+        TorchExecutor(SOURCE, CAPACITY)
+
+
+def test_numbers_are_as_small_as_the_device_likes() -> None:
+    """bfloat16 is slower than float32 on most CPUs, and what CUDA is made for; what is given goes
+    before.
+    """
+    assert Torch().number_type == "float32"
+    assert Torch(device="cuda:1").number_type == "bfloat16"
+    assert Torch(device="cuda", dtype="float32").number_type == "float32"
+
+
+def test_a_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client alone is installed without it."""
+    monkeypatch.delitem(sys.modules, "reference_engine.executors.torch_executor")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"'torch'.*pip install \"benchsuite\[engine\]\""):
+        Torch().build(SOURCE, CAPACITY)
 
 
 def test_threads_leave_a_core_to_the_others() -> None:
