@@ -134,14 +134,14 @@ class _HuggingFaceConfig(Struct):
     """The part of a Hugging Face `config.json` that we read; families differ in two names."""
 
     model_type: str
-    num_hidden_layers: int
-    hidden_size: int
-    num_attention_heads: int
-    intermediate_size: int
-    vocab_size: int
-    max_position_embeddings: int
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
+    num_hidden_layers: Count
+    hidden_size: Count
+    num_attention_heads: Count
+    intermediate_size: Count
+    vocab_size: Count
+    max_position_embeddings: Count
+    num_key_value_heads: Count | None = None
+    head_dim: Count | None = None
     rope_theta: float = 10_000.0
     rope_parameters: _RopeParameters | None = None  # where transformers 5 puts rope_theta
     rms_norm_eps: float = 1e-6
@@ -151,7 +151,7 @@ class _HuggingFaceConfig(Struct):
     num_experts: int = 0
     num_local_experts: int = 0
     num_experts_per_tok: int = 0
-    moe_intermediate_size: int | None = None
+    moe_intermediate_size: Count | None = None
 
 
 _DTYPE_BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -161,14 +161,17 @@ def read_shape(folder: Path) -> ModelShape:
     """Sizes from `config.json` of a Hugging Face folder. Raises ConfigError."""
     path = folder / "config.json"
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=_HuggingFaceConfig)
+        return _shape(msgspec.json.decode(path.read_bytes(), type=_HuggingFaceConfig))
     except OSError as error:
         known = ", ".join(PRESETS)
         raise ConfigError(
             f"model {str(folder)!r} is neither a preset ({known}) nor a folder with a config.json"
         ) from error
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _shape(config: _HuggingFaceConfig) -> ModelShape:
     experts = config.num_experts or config.num_local_experts
     return ModelShape(
         num_layers=config.num_hidden_layers,

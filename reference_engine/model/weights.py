@@ -6,7 +6,6 @@ the matrix behind it, 1 / sqrt(head_dim) into the query; and the two halves of a
 embedding pairs are interleaved, so that a rotation is one complex product.
 """
 
-import json
 import zlib
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -110,7 +109,7 @@ def read_config(folder: Path, max_tokens: int) -> _Config:
     path = folder / "config.json"
     try:
         config = msgspec.json.decode(path.read_bytes(), type=_Config)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
     unknown = [name for name in config.architectures if name not in ARCHITECTURES]
     if unknown or not config.architectures:
@@ -186,9 +185,18 @@ class Checkpoint:
     def read(self, name: str) -> Tensor:
         if name not in self._files:
             raise ConfigError(f"the checkpoint holds no tensor {name!r}")
-        with safe_open(self._files[name], framework="pt") as file:
-            tensor: Tensor = file.get_tensor(name)
+        try:
+            with safe_open(self._files[name], framework="pt") as file:
+                tensor: Tensor = file.get_tensor(name)
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(f"{self._files[name]}: {name}: {error}") from error
         return tensor.to(device=self._device, dtype=torch.float32)
+
+
+class _Index(Struct):
+    """Which file holds which tensor."""
+
+    weight_map: dict[str, str]
 
 
 def _files_by_tensor(folder: Path) -> dict[str, Path]:
@@ -196,11 +204,11 @@ def _files_by_tensor(folder: Path) -> dict[str, Path]:
     single = folder / "model.safetensors"
     try:
         if index.exists():
-            placed: dict[str, str] = json.loads(index.read_text())["weight_map"]
+            placed = msgspec.json.decode(index.read_bytes(), type=_Index).weight_map
             return {name: folder / file for name, file in placed.items()}
         with safe_open(single, framework="pt") as file:
             return dict.fromkeys(file.keys(), single)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise ConfigError(f"{folder}: no readable safetensors: {error}") from error
 
 

@@ -7,6 +7,7 @@ split over tokens is held back until it is whole, and no token is ever decoded t
 import codecs
 import gzip
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -199,7 +200,7 @@ def open_tokenizer(config: EngineConfig) -> Tokenizer:
         return FileTokenizer(path)
     except OSError as error:
         raise ConfigError(f"tokenizer: {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, EOFError, zlib.error) as error:
         raise ConfigError(f"tokenizer: {path}: {error}") from error
 
 

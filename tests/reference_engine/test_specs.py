@@ -85,3 +85,24 @@ def test_unknown_model_names_the_presets(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="model_type"):
         ModelSource(name=str(tmp_path)).shape()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_attention_heads": 0}, r"config\.json.*>= 1.*num_attention_heads"),
+        ({"num_key_value_heads": 3}, r"config\.json.*num_heads must be a multiple"),
+        ({"max_position_embeddings": -1}, r"config\.json.*>= 1.*max_position"),
+    ],
+)
+def test_impossible_sizes_are_named(tmp_path: Path, settings: dict[str, int], words: str) -> None:
+    """A config.json that no model can have is a mistake of the folder, told with its path."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | settings))
+    with pytest.raises(ConfigError, match=words):
+        ModelSource(name=str(tmp_path)).shape()
+
+
+def test_a_configuration_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(b'{"model_type": "\xff"}')
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        ModelSource(name=str(tmp_path)).shape()

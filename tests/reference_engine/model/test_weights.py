@@ -123,3 +123,27 @@ def test_an_unreadable_checkpoint_is_a_config_error(damage: str, tmp_path: Path)
         file.unlink()
     with pytest.raises(ConfigError, match="no readable safetensors"):
         loaded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        [],
+        {"weight_map": []},
+        {"weight_map": {}},
+        {"weight_map": {"model.norm.weight": "nowhere.safetensors"}},
+    ],
+)
+def test_a_broken_index_is_a_config_error(index: Any, tmp_path: Path) -> None:
+    """Also one that names a file which is not there."""
+    (changed(tmp_path) / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ConfigError, match=r"safetensors|no tensor"):
+        loaded(tmp_path)
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
+    names = load_file(changed(tmp_path) / "model.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "nowhere.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ConfigError, match=r"nowhere\.safetensors"):
+        loaded(tmp_path)

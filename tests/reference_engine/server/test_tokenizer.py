@@ -180,6 +180,13 @@ def test_a_file_that_is_no_tokenizer_is_a_named_error(
         open_tokenizer(EngineConfig(tokenizer=str(path)))
 
 
+def test_a_compressed_file_that_is_cut_short_is_a_named_error(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json.gz"
+    path.write_bytes(gzip.compress(byte_level_file().to_str().encode())[:-100])
+    with pytest.raises(ConfigError, match=r"tokenizer\.json\.gz"):
+        open_tokenizer(EngineConfig(tokenizer=str(path)))
+
+
 def test_the_default_template_is_chatml() -> None:
     """Without a template of its own a model gets ChatML, ready for the assistant's turn."""
     text = ChatTemplate().render([ChatMessage("system", "be brief"), *HELLO])
