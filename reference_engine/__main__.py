@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -110,7 +111,8 @@ def _stop_event(with_parent: bool) -> asyncio.Event:
 def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     while os.read(0, 4096):
         pass
-    loop.call_soon_threadsafe(stop.set)
+    with suppress(RuntimeError):  # the loop may have ended first
+        loop.call_soon_threadsafe(stop.set)
 
 
 if __name__ == "__main__":

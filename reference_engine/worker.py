@@ -51,7 +51,7 @@ class Worker:
         self._wake.set()
 
     def drop(self, sequence: Sequence) -> None:
-        """Forget a sequence that was ended, if it is here: out of the queue now, out of the batch at
+        """Forget an ended sequence, if it is here: out of the queue now, out of the batch at
         the next step boundary, since its blocks may be in use until then.
         """
         if sequence in self.waiting:

@@ -28,6 +28,8 @@ class AddressError(EngineError):
 def bind(host: str, port: int) -> socket.socket:
     """A bound socket that does not listen yet; port 0 takes a free one. Raises AddressError."""
     try:
+        if not 0 <= port < 2**16:  # the resolver would take what is left of it in 16 bits
+            raise OSError("there is no such port")
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -85,6 +87,11 @@ def _handler(api: Api) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
             problem = f"the request body is larger than {request.client_max_size} bytes"
             return web.Response(
                 status=413, body=ApiError(413, problem).body(), content_type="application/json"
+            )
+        except web.RequestPayloadError as error:  # cut short, or not encoded as its head says
+            problem = f"the request body cannot be read: {error}"
+            return web.Response(
+                status=400, body=ApiError(400, problem).body(), content_type="application/json"
             )
         reply = await api.handle(request.method, request.path, body)
         headers = {"Content-Type": reply.content_type, **reply.headers}

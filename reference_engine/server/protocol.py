@@ -157,7 +157,7 @@ def read_body(body: bytes, kind: type[_T]) -> _T:
         raise ApiError(
             400, f"{param or 'body'}: {_PATH.sub('', str(error))}", param=param
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, f"the request body is not valid JSON: {error}") from error
 
 

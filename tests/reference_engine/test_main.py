@@ -60,6 +60,7 @@ def test_it_ends_with_its_parent() -> None:
         (["--tokenizer", "/nowhere/tokenizer.json"], 2, "/nowhere/tokenizer.json: No such file"),
         (["--policy", "wishful"], 2, "'wishful'"),
         (["--host", "203.0.113.1"], 3, "cannot listen on 203.0.113.1:0"),
+        (["--port", "99999"], 3, "cannot listen on 127.0.0.1:99999: there is no such port"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(flags: list[str], code: int, says: str) -> None:

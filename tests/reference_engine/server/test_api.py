@@ -295,7 +295,10 @@ def test_no_body_breaks_the_server(path: str) -> None:
     check()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"messages": [}', b"[]", b"null"])
+DEEP = b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"messages": [}', b"[]", b"null", DEEP])
 async def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     """Broken JSON is the client's error, not the server's."""
     assert (await api(ScriptedEngine([1])).handle("POST", CHAT, body)).status == 400

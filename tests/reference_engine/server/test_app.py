@@ -195,6 +195,15 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
         assert (await response.json())["error"]["message"].endswith("larger than 100 bytes")
 
 
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused() -> None:
+    """The client's mistake, told as every other."""
+    async with scripted(ScriptedEngine([1])) as session:
+        headers = {"Content-Encoding": "gzip"}
+        response = await session.post("/v1/completions", data=b"{}", headers=headers)
+        assert response.status == 400
+        assert "cannot be read" in (await response.json())["error"]["message"]
+
+
 async def test_rubbish_does_not_harm_the_server() -> None:
     """What is not HTTP is turned away; the next request is answered."""
     async with scripted(ScriptedEngine([1])) as session:
