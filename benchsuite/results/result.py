@@ -16,7 +16,7 @@ from benchsuite.errors import RunError
 from benchsuite.metrics import summarise
 from benchsuite.metrics.base import Summary
 from benchsuite.metrics.generator import send_delay
-from benchsuite.metrics.slo import Attainment, Slos, attainment
+from benchsuite.metrics.slo import DEFAULT_CLASS, Attainment, Slos, attainment
 from benchsuite.metrics.validity import Check, Validity, checks, judge
 from benchsuite.records.table import FloatArray, RunData
 from benchsuite.results.environment import Environment
@@ -185,7 +185,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
 
 def _unasked(data: RunData, slos: Slos) -> tuple[str, ...]:
     """A class that no request is of may be a misspelt one, whose limits nobody would miss."""
-    missing = sorted(set(slos) - set(data.slo_class)) if len(data) else []
+    missing = sorted(set(slos) - {DEFAULT_CLASS, *data.slo_class}) if len(data) else []
     return tuple(
         f"slo: no request is of the class {name!r}; its limits say nothing" for name in missing
     )

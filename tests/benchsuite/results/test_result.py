@@ -179,3 +179,5 @@ def test_a_class_that_no_request_is_of_is_named() -> None:
     warnings = _result(_data(), slos=slos).warnings
     assert [warning for warning in warnings if "'defalt'" in warning]
     assert not [warning for warning in warnings if "'default'" in warning]
+    others = run(*(record(i, slo_class="gold") for i in range(6)))  # under the default's limits
+    assert not [warning for warning in _result(others).warnings if "slo:" in warning]
