@@ -286,3 +286,10 @@ def test_ctrl_c_before_anything_was_sent(tmp_path: Path) -> None:
         assert process.returncode == 130
     assert "interrupted before any request was recorded" in words
     assert not folder.exists()
+
+
+def test_a_terminal_without_unicode(finished: Path) -> None:
+    """What it cannot show is replaced; the verdict is there."""
+    done = benchsuite("report", finished, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("? valid: end-to-end")
