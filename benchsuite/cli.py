@@ -138,7 +138,9 @@ def _console(*, stderr: bool = False) -> "Console":
 
 
 def _command() -> str:
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    name = Path(sys.argv[0]).name
+    started = ["python", "-m", "benchsuite"] if name == "__main__.py" else [name]
+    words = [*started, *sys.argv[1:]]
     return shlex.join(words).encode(errors="backslashreplace").decode()  # a path may be any bytes
 
 

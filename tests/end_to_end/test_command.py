@@ -42,6 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_its_folder(finished: Path) -> None:
     """Every file that is promised, and a verdict with counts and summaries."""
     assert {path.name for path in finished.iterdir()} >= FILES
+    assert RunResult.load(finished).command.startswith("python -m benchsuite run ")
     result = json.loads((finished / "result.json").read_text())
     assert result["verdict"] == "valid"
     assert result["requests"]["planned"] == result["requests"]["sent"] == 40
