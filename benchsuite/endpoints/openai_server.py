@@ -5,12 +5,13 @@
 """
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Final, Literal, Protocol, Self
 
 import httpx
 import msgspec
@@ -83,10 +84,13 @@ class OpenAIServer(Spec, frozen=True):
     def request_headers(self) -> dict[str, str]:
         """Headers of every request, secrets resolved. Never stored."""
         headers = {
-            name: resolved(f"endpoint.headers.{name}", text) for name, text in self.headers.items()
+            name: _header(f"endpoint.headers.{name}", text) for name, text in self.headers.items()
         }
+        for name in headers:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ScenarioError(f"endpoint.headers: {name!r} is no name of a header")
         if self.api_key is not None:
-            headers["Authorization"] = f"Bearer {resolved('endpoint.api_key', self.api_key)}"
+            headers["Authorization"] = f"Bearer {_header('endpoint.api_key', self.api_key)}"
         return headers
 
     def tls(self) -> ssl.SSLContext | None:
@@ -179,6 +183,19 @@ def resolved(key: str, text: str) -> str:
         return resolve_env(text)
     except KeyError as error:
         raise ScenarioError(f"{key}: environment variable {error.args[0]} is not set") from None
+
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+def _header(key: str, text: str) -> str:
+    """The resolved value; ScenarioError, which never shows it, if no header can hold it."""
+    value = resolved(key, text)
+    if not (value.isascii() and value.isprintable()):
+        raise ScenarioError(
+            f"{key}: holds a line end or another character that no header may (its value: ASCII)"
+        )
+    return value
 
 
 class _VendorFallback:

@@ -184,3 +184,20 @@ def test_tls_is_verified(tmp_path: Path, trusted: bool) -> None:
         assert response.error_class is None
     assert first.connect_s > 0
     assert second.connect_s == 0
+
+
+@pytest.mark.parametrize("value", ["sk-1\n", "a\r\nX: y", "schlüssel", "\x1b[31m"])
+def test_what_no_header_can_hold_is_refused_unseen(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A key file's line end is a common slip; the message must not show the key."""
+    monkeypatch.setenv("THE_KEY", value)
+    for endpoint in (
+        OpenAIChat(url="http://h", api_key="${env:THE_KEY}"),
+        OpenAIChat(url="http://h", headers={"x-key": "${env:THE_KEY}"}),
+    ):
+        with pytest.raises(ScenarioError, match="no header may") as caught:
+            endpoint.request_headers()
+        assert value not in str(caught.value)
+    with pytest.raises(ScenarioError, match="no name of a header"):
+        OpenAIChat(url="http://h", headers={"a b": "c"}).request_headers()
