@@ -4,9 +4,9 @@ On the hot path a read is stamped and stored as it came. What the bytes mean is 
 endpoint's `decode`, a pure function of the exchange, once the stream has ended.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -82,10 +82,22 @@ class Chunk(NamedTuple):
     tokens: int
 
 
+class Chunks(NamedTuple):
+    """The chunks of an answer as columns, in order of arrival; `Chunk` says what each means."""
+
+    read: Sequence[int]
+    kind: Sequence[Kind]
+    text: Sequence[str]
+    tokens: Sequence[int]
+
+
+NO_CHUNKS: Final = Chunks((), (), (), ())
+
+
 class Response(NamedTuple):
     """What an exchange decodes to."""
 
-    chunks: tuple[Chunk, ...]
+    columns: Chunks
     usage: Usage | None
     tokens_from: TokensFrom
     finish_reason: str | None
@@ -94,14 +106,22 @@ class Response(NamedTuple):
     server_s: Mapping[str, float] = {}  # stage times, where the server reports them
 
     @property
+    def chunks(self) -> tuple[Chunk, ...]:
+        return tuple(map(Chunk._make, zip(*self.columns, strict=True)))
+
+    @property
     def text(self) -> str:
         """The visible answer."""
-        return "".join(chunk.text for chunk in self.chunks if chunk.kind == Kind.CONTENT)
+        return self._text_of(Kind.CONTENT)
 
     @property
     def reasoning(self) -> str:
-        return "".join(chunk.text for chunk in self.chunks if chunk.kind == Kind.REASONING)
+        return self._text_of(Kind.REASONING)
 
     @property
     def output_tokens(self) -> int:
-        return sum(chunk.tokens for chunk in self.chunks)
+        return sum(self.columns.tokens)
+
+    def _text_of(self, wanted: Kind) -> str:
+        columns = zip(self.columns.kind, self.columns.text, strict=True)
+        return "".join(text for kind, text in columns if kind == wanted)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import httptools
+import numpy as np
+from numpy.typing import NDArray
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 256 * 1024 * 1024
@@ -16,6 +18,8 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 
 _VERSION: Final = b"HTTP/1."
 _BLANK_LINES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_LAST_CHUNK: Final = b"\r\n0\r\n\r\n"  # with the line end of the one before
+_SIXTEENS: Final = 16 ** np.arange(1, 6)  # lengths from which a size needs one more hex digit
 
 
 class Head(NamedTuple):
@@ -53,7 +57,7 @@ class Framed(NamedTuple):
 
     head: Head | None  # None: it never came whole, or the transport dealt with it
     body: bytes
-    read_end: tuple[int, ...]  # [reads]; body bytes that had arrived after each read
+    read_end: NDArray[np.int64]  # [reads]; body bytes that had arrived after each read
     is_complete: bool  # up to its stated end; always so where the connection's end ends it
     error_class: str | None  # malformed_http, too_large
     error: str | None
@@ -114,6 +118,11 @@ class ResponseEnd:
     def is_complete(self) -> bool:
         """All of it came."""
         return self._message.is_complete
+
+    @property
+    def is_sound(self) -> bool:
+        """All of it came, nothing was wrong with it, and nothing came after it."""
+        return self.is_complete and self.error_class is None and not self.has_surplus
 
     @property
     def ends_at_close(self) -> bool:
@@ -213,6 +222,42 @@ def _keeps_alive(version: bytes, headers: Sequence[tuple[str, str]]) -> bool:
 
 def unframe(reads: Sequence[bytes]) -> Framed:
     """The response in `reads`, as far as it came."""
+    return _unframe_at_once(reads) or _unframe_by_read(reads)
+
+
+def _unframe_at_once(reads: Sequence[bytes]) -> Framed | None:
+    """A whole response in chunks, its reads fed together; None for any other.
+
+    llhttp hands over a chunk's bytes, but does not say where they lay. A chunk takes at least the
+    digits of its size and two line ends: if they add up to all that came, there is nothing else.
+    """
+    raw = b"".join(reads)
+    if len(raw) > MAX_LINE_BYTES or not raw.endswith(_LAST_CHUNK):  # caps are of single reads
+        return None
+    pieces: list[bytes] = []
+    end = ResponseEnd(pieces.append)
+    end.feed(raw)
+    length = np.fromiter(map(len, pieces), np.int64, len(pieces))
+    num_digits = np.searchsorted(_SIXTEENS, length, side="right") + 1
+    head_bytes = raw.find(b"\r\n\r\n") + 4
+    chunk_end = head_bytes + np.cumsum(length + num_digits + 4) - 2  # in raw
+    if not pieces or chunk_end[-1] + len(_LAST_CHUNK) != len(raw) or not end.is_sound:
+        return None
+    body_end = np.cumsum(length)
+    raw_end = _ends(reads)
+    chunk = np.minimum(
+        np.searchsorted(chunk_end, raw_end), len(pieces) - 1
+    )  # the first to end later
+    missing = np.clip(chunk_end[chunk] - raw_end, 0, length[chunk])  # of its bytes
+    return Framed(end.head, b"".join(pieces), body_end[chunk] - missing, True, None, None)
+
+
+def _ends(pieces: Sequence[bytes]) -> NDArray[np.int64]:
+    """Where each piece ends, one laid after the other."""
+    return np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)))
+
+
+def _unframe_by_read(reads: Sequence[bytes]) -> Framed:
     pieces: list[bytes] = []
     read_end: list[int] = []
     end = ResponseEnd(pieces.append)
@@ -226,7 +271,7 @@ def unframe(reads: Sequence[bytes]) -> Framed:
     return Framed(
         end.head,
         b"".join(pieces),
-        tuple(read_end),
+        np.array(read_end, dtype=np.int64),
         end.is_complete or end.ends_at_close,
         end.error_class,
         end.error,
@@ -235,9 +280,4 @@ def unframe(reads: Sequence[bytes]) -> Framed:
 
 def unframed(reads: Sequence[bytes]) -> Framed:
     """The body in reads that hold it alone, another transport having taken off the rest."""
-    read_end: list[int] = []
-    body_bytes = 0
-    for read in reads:
-        body_bytes += len(read)
-        read_end.append(body_bytes)
-    return Framed(None, b"".join(reads), tuple(read_end), True, None, None)
+    return Framed(None, b"".join(reads), _ends(reads), True, None, None)

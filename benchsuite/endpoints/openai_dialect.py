@@ -12,15 +12,16 @@ malformed_event; malformed_sse; truncated; invalid_utf8; extra_choices.
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 
 from benchsuite.endpoints import http_framing, sse
 from benchsuite.endpoints.attribution import attribute
 from benchsuite.endpoints.openai_body import chat_body, completions_body
-from benchsuite.exchange import Chunk, Exchange, Kind, Response, TokenCounter, Usage
+from benchsuite.exchange import Chunks, Exchange, Kind, Response, TokenCounter, Usage
 
 __all__ = ["chat_body", "completions_body", "decode_stream", "error_text", "has_token"]
 
@@ -95,16 +96,25 @@ class _Message(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message).decode
+_decode_text: Final = msgspec.json.Decoder(str)
 _NO_DELTA: Final = _Delta()
 _CONTENT, _REASONING, _TOOL_CALL = Kind
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_TEXT: Final = re.compile(
+    rb'"(?:content|reasoning|reasoning_content|text)"\s*:\s*"((?:[^"\\]|\\.)+)"'
+)
+_MOST_AT_ONCE: Final = 64  # events; what is spent on texts that turn out to be none
+_EVENTS_A_SHAPE: Final = 32  # finding a shape costs as much as reading five events
 
 
 class _Answer:
     """What has been understood so far."""
 
     def __init__(self) -> None:
-        self.chunks: list[tuple[int, Kind, str, int | None]] = []  # read, kind, text, tokens so far
+        self.reads: list[int] = []  # [chunks], as the next three
+        self.kinds: list[Kind] = []
+        self.texts: list[str] = []
+        self.running: list[int | None] = []  # tokens so far; None: not said
         self.usage: _Usage | None = None
         self.total: int | None = None  # tokens of the answer; None: not said since the last text
         self.timings: _Timings | None = None
@@ -126,7 +136,7 @@ class _Answer:
         if usage is not None:
             self.usage = usage
             self.total = running = _believed(usage.completion_tokens)
-        num_chunks = len(self.chunks)
+        num_chunks = len(self.texts)
         for choice in message.choices or ():
             delta = choice.delta or choice.message or _NO_DELTA
             if choice.index != 0:
@@ -134,17 +144,31 @@ class _Answer:
                 continue
             # Both keys at once are one text told twice.
             if reasoning := delta.reasoning_content or delta.reasoning:
-                self.chunks.append((read, _REASONING, reasoning, running))
+                self._add(_REASONING, reasoning, read, running)
             if content := choice.text or delta.content or delta.refusal:
-                self.chunks.append((read, _CONTENT, content, running))
+                self._add(_CONTENT, content, read, running)
             if (delta.tool_calls or delta.function_call) and (called := _called(delta)):
-                self.chunks.append((read, _TOOL_CALL, called, running))
+                self._add(_TOOL_CALL, called, read, running)
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
-        if usage is None and len(self.chunks) > num_chunks:
+        if usage is None and len(self.texts) > num_chunks:
             self.total = None
         if message.timings is not None:
             self.timings = message.timings
+
+    def take_texts(self, kind: Kind, texts: list[str], reads: list[int]) -> None:
+        """Add what as many events say which carry a text each and nothing else."""
+        self.reads += reads
+        self.kinds += [kind] * len(texts)
+        self.texts += texts
+        self.running += [None] * len(texts)
+        self.total = None
+
+    def _add(self, kind: Kind, text: str, read: int, running: int | None) -> None:
+        self.reads.append(read)
+        self.kinds.append(kind)
+        self.texts.append(text)
+        self.running.append(running)
 
 
 def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
@@ -152,13 +176,12 @@ def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
     answer = _answer(exchange)
     usage = _usage(answer.usage)
     total = answer.total
-    reads, kinds, texts, running = zip(*answer.chunks, strict=True) if answer.chunks else [()] * 4
+    texts, running = answer.texts, answer.running
     if answer.has_other_choices:  # the server's counts cover them too
-        total, running = None, (None,) * len(texts)
+        total, running = None, [None] * len(texts)
     tokens, tokens_from = attribute(texts, running, total, count_tokens)
-    columns = zip(reads, kinds, texts, tokens, strict=True)
     return Response(
-        chunks=tuple(map(Chunk._make, columns)),
+        columns=Chunks(answer.reads, answer.kinds, texts, tokens),
         usage=usage,
         tokens_from=tokens_from,
         finish_reason=answer.finish_reason,
@@ -170,7 +193,7 @@ def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
 
 def has_token(exchange: Exchange) -> bool:
     """Whether any generated text has arrived so far."""
-    return bool(_answer(exchange).chunks)
+    return bool(_answer(exchange).texts)
 
 
 def _answer(exchange: Exchange) -> _Answer:
@@ -214,7 +237,7 @@ def _read_whole(answer: _Answer, framed: http_framing.Framed) -> None:
     body, num_replaced = sse.repaired(framed.body)
     message = _message(body)
     if message is not None:
-        answer.take(message, framed.read_end.index(len(framed.body)))
+        answer.take(message, int(np.searchsorted(framed.read_end, len(framed.body))))
         _check_error(answer, message, body)
     elif framed.is_complete:
         answer.fail("malformed_event", f"not a JSON document: {_excerpt(body)}")
@@ -223,26 +246,99 @@ def _read_whole(answer: _Answer, framed: http_framing.Framed) -> None:
 
 
 def _read_events(answer: _Answer, stream: sse.Stream) -> None:
-    last = len(stream.data) - 1
-    for i, data in enumerate(stream.data):
-        try:
-            message = _decode(data)
-        except (msgspec.DecodeError, RecursionError):
-            if data.strip() == b"[DONE]":
-                answer.is_done = True
-                break
-            odd = _message(data)
-            if odd is None:
-                if stream.names.get(i) == b"error":
-                    answer.fail("server_error", _excerpt(data))
-                elif not (stream.is_cut and i == last):
-                    answer.fail("malformed_event", f"not a JSON object: {_excerpt(data)}")
-                continue
-            message = odd
-        answer.take(message, stream.read[i])
-        if not message.choices or message.error is not None:
-            _check_error(answer, message, data)
+    """Event by event, but for runs of events that differ only in their texts."""
+    i, num_shapes, num_chunks = 0, 0, 0
+    shape: _Shape | None = None
+    while i < len(stream.data) and not answer.is_done:
+        texts = shape.texts(stream.data[i : i + _MOST_AT_ONCE]) if shape is not None else []
+        if shape is not None and texts:
+            answer.take_texts(shape.kind, texts, stream.read[i : i + len(texts)])
+            i += len(texts)
+        else:
+            _read_event(answer, stream, i)
+            if len(answer.texts) > num_chunks and num_shapes * _EVENTS_A_SHAPE <= i:
+                shape = _shape(stream.data[i])
+                num_shapes += 1
+            i += 1
+        num_chunks = len(answer.texts)
     _check_end(answer, stream)
+
+
+def _read_event(answer: _Answer, stream: sse.Stream, i: int) -> None:
+    data = stream.data[i]
+    try:
+        message = _decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        if data.strip() == b"[DONE]":
+            answer.is_done = True
+            return
+        odd = _message(data)
+        if odd is None:
+            if stream.names.get(i) == b"error":
+                answer.fail("server_error", _excerpt(data))
+            elif not (stream.is_cut and i == len(stream.data) - 1):
+                answer.fail("malformed_event", f"not a JSON object: {_excerpt(data)}")
+            return
+        message = odd
+    answer.take(message, stream.read[i])
+    if not message.choices or message.error is not None:
+        _check_error(answer, message, data)
+
+
+class _Shape(NamedTuple):
+    """What stands around the text of an event that carries a text and nothing else."""
+
+    before: bytes  # up to the quote that opens the text
+    after: bytes  # from the quote that closes it
+    kind: Kind
+
+    def texts(self, events: list[bytes]) -> list[str]:
+        """The texts of those events at the beginning that are of this shape.
+
+        A line end is in no JSON string: lines of JSON strings, as many as texts, are one each.
+        """
+        before, after = self.before, self.after
+        start, stop = len(before), -len(after)
+        raw = [event[start:stop] for event in events]
+        rebuilt = b"".join((before, (after + b"\n" + before).join(raw), after))
+        if rebuilt != b"\n".join(events):  # the quickest way to see whether all are
+            fits = [event.startswith(before) and event.endswith(after) for event in events]
+            raw = raw[: [*fits, False].index(False)]
+        raw = raw[: [*raw, b""].index(b"")]
+        try:
+            texts = _decode_text.decode_lines(b'"' + b'"\n"'.join(raw) + b'"') if raw else []
+        except msgspec.DecodeError:
+            return []
+        return texts if len(texts) == len(raw) else []
+
+
+def _shape(data: bytes) -> _Shape | None:
+    """The shape of an event; None if it says more than a text.
+
+    Shown by an event with a longer text: if that is all that changes, the place is the text's.
+    """
+    found = _TEXT.search(data)
+    if found is None:
+        return None
+    before, text, after = data[: found.start(1)], found[1], data[found.end(1) :]
+    seen = [_told(before + raw + after) for raw in (text, text + b"x")]
+    if seen[0] is None or seen[1] is None or seen[1] != (seen[0][0], seen[0][1] + "x"):
+        return None
+    return _Shape(before, after, seen[0][0])
+
+
+def _told(data: bytes) -> tuple[Kind, str] | None:
+    """The text of an event and its kind, if it says nothing else."""
+    try:
+        message = _decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    answer = _Answer()
+    answer.take(message, 0)
+    says_more = answer.usage or answer.timings or answer.finish_reason or answer.has_other_choices
+    if says_more or message.error is not None or len(answer.texts) != 1:
+        return None
+    return answer.kinds[0], answer.texts[0]
 
 
 def _check_end(answer: _Answer, stream: sse.Stream) -> None:

@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from benchsuite.records.ragged import Numbers
+
 Status = Literal["ok", "error", "timeout", "cancelled"]
 
 
@@ -23,11 +25,11 @@ class Record(Struct, frozen=True, kw_only=True):
     sent_s: float | None  # when its first byte left; None: it never did
     connect_s: float  # of which was spent opening a connection; 0 when it was reused
     finished_s: float | None  # end of the response stream, or when it failed
-    chunk_s: tuple[float, ...]
-    chunk_tokens: tuple[int, ...]
-    chunk_kind: tuple[int, ...]  # endpoints.base.Kind
-    chunk_read: tuple[int, ...]  # number of the read that brought it
-    chunk_lag_s: tuple[float, ...]  # program's stamp - kernel's stamp; empty without the latter
+    chunk_s: Numbers
+    chunk_tokens: Numbers
+    chunk_kind: Numbers  # endpoints.base.Kind
+    chunk_read: Numbers  # number of the read that brought it
+    chunk_lag_s: Numbers  # program's stamp - kernel's stamp; empty without the latter
     stamp_source: Literal["kernel", "user", "virtual"]
     prompt_tokens_asked: int
     prompt_tokens: int  # achieved, by our tokenizer, before the server's chat template

@@ -9,11 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchsuite.errors import RunError
 from benchsuite.exchange import Exchange, Response, http_status
+from benchsuite.records import ragged
 from benchsuite.records.record import Record, Status
 from benchsuite.records.spool import Asked
 
@@ -73,8 +75,8 @@ def record_of(
     keep_text: bool,
 ) -> Record:
     """One request's record; times from the loop's clock become seconds from the run's start."""
-    usage = response.usage
-    reads = [chunk.read for chunk in response.chunks]
+    usage, chunks = response.usage, response.columns
+    read = np.array(chunks.read, dtype=np.int32)
     return Record(
         request_id=asked.request_id,
         session_id=asked.session_id,
@@ -85,11 +87,11 @@ def record_of(
         sent_s=_since(start_s, exchange.sent_s),
         connect_s=exchange.connect_s,
         finished_s=_since(start_s, exchange.finished_s),
-        chunk_s=tuple(exchange.read_s[read] - start_s for read in reads),
-        chunk_tokens=tuple(chunk.tokens for chunk in response.chunks),
-        chunk_kind=tuple(int(chunk.kind) for chunk in response.chunks),
-        chunk_read=tuple(reads),
-        chunk_lag_s=tuple(exchange.lag_s[read] for read in reads) if exchange.lag_s else (),
+        chunk_s=np.array(exchange.read_s, dtype=np.float64)[read] - start_s,
+        chunk_tokens=chunks.tokens,
+        chunk_kind=np.frombuffer(bytes(chunks.kind), dtype=np.int8),
+        chunk_read=read,
+        chunk_lag_s=np.array(exchange.lag_s)[read] if exchange.lag_s else (),
         stamp_source=exchange.stamp_source,
         prompt_tokens_asked=asked.prompt_tokens_asked,
         prompt_tokens=asked.prompt_tokens,
@@ -106,7 +108,7 @@ def record_of(
         error_class=response.error_class,
         error=response.error[:_ERROR_CHARS] if response.error else None,
         correct=correct,
-        bytes_received=sum(len(read) for read in exchange.reads),
+        bytes_received=sum(map(len, exchange.reads)),
         output_text=response.text if keep_text else None,
     )
 
@@ -147,10 +149,14 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
 
 
 def _columns(records: list[Record]) -> pa.RecordBatch:
-    columns: dict[str, list[Any]] = {
-        name: [getattr(record, name) for record in records] for name in SCHEMA.names
-    }
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    columns: list[Any] = []
+    for name, kind in _TYPES.items():
+        values = [getattr(record, name) for record in records]
+        if pa.types.is_list(kind):
+            columns.append(ragged.column(values, kind.value_type.to_pandas_dtype()))
+        else:
+            columns.append(pa.array(values, kind))
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 def read(path: Path) -> pa.Table:

@@ -10,14 +10,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
 from benchsuite.exchange import Exchange
+from benchsuite.records import ragged
 
 BATCH_EXCHANGES: Final = 64
 BATCH_S: Final = 0.5
@@ -138,18 +141,15 @@ class SpoolWriter:
 
 
 def _to_batch(rows: list[tuple[Asked, Exchange]]) -> pa.RecordBatch:
-    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
-    for asked, exchange in rows:
-        for name in Asked.__struct_fields__:
-            columns[name].append(getattr(asked, name))
-        for name in _FROM_EXCHANGE:
-            columns[name].append(getattr(exchange, name))
-        ends, end = [], 0
-        for read in exchange.reads:
-            end += len(read)
-            ends.append(end)
-        columns["read_end"].append(ends)
-        columns["raw"].append(b"".join(exchange.reads))
+    asked, exchanges = [row[0] for row in rows], [row[1] for row in rows]
+    columns: dict[str, Any] = {
+        **{name: [getattr(row, name) for row in asked] for name in Asked.__struct_fields__},
+        **{name: [getattr(row, name) for row in exchanges] for name in _FROM_EXCHANGE},
+        "read_end": [list(accumulate(map(len, row.reads))) for row in exchanges],
+        "raw": [b"".join(row.reads) for row in exchanges],
+    }
+    for name in ("read_s", "lag_s", "read_end"):
+        columns[name] = ragged.column(columns[name], np.int64 if name == "read_end" else np.float64)
     return pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
 
 
@@ -184,19 +184,21 @@ def read_spool(path: Path) -> Iterator[tuple[Asked, Exchange]]:
                 batch = stream.read_next_batch()
             except (StopIteration, pa.ArrowInvalid, OSError):
                 return
-            for row in batch.to_pylist():
-                yield _from_row(row)
+            yield from _from_batch(batch)
 
 
-def _from_row(row: dict[str, Any]) -> tuple[Asked, Exchange]:
-    asked = Asked(**{name: row[name] for name in Asked.__struct_fields__})
-    raw, start, reads = row["raw"], 0, []
-    for end in row["read_end"]:
-        reads.append(raw[start:end])
-        start = end
-    exchange = Exchange(
-        request_id=row["request_id"],
-        reads=reads,
-        **{name: row[name] for name in _FROM_EXCHANGE},
-    )
-    return asked, exchange
+def _from_batch(batch: pa.RecordBatch) -> Iterator[tuple[Asked, Exchange]]:
+    columns: dict[str, list[Any]] = {
+        name: [row.tolist() for row in ragged.rows(batch[name])]
+        if pa.types.is_list(batch[name].type)
+        else batch[name].to_pylist()
+        for name in _SCHEMA.names
+    }
+    for i, (raw, ends) in enumerate(zip(columns["raw"], columns["read_end"], strict=True)):
+        asked = Asked(**{name: columns[name][i] for name in Asked.__struct_fields__})
+        exchange = Exchange(
+            request_id=asked.request_id,
+            reads=[raw[start:end] for start, end in pairwise((0, *ends))],
+            **{name: columns[name][i] for name in _FROM_EXCHANGE},
+        )
+        yield asked, exchange

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from benchsuite.endpoints.base import Exchange, Response
-from benchsuite.exchange import TokenCounter
+from benchsuite.exchange import NO_CHUNKS, TokenCounter
 from benchsuite.loadgen.driver import Counters, Driver, Stop
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
@@ -32,7 +32,7 @@ class FakeServer:
         return "|".join(str(message.content) for message in messages).encode()
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
-        return Response((), None, "chunks", "stop", exchange.error_class, exchange.error)
+        return Response(NO_CHUNKS, None, "chunks", "stop", exchange.error_class, exchange.error)
 
     async def send(self, request_id: int, body: bytes) -> Exchange:
         loop = asyncio.get_running_loop()
@@ -194,10 +194,10 @@ def test_a_live_session_carries_the_replies_on() -> None:
 
     class Talking(FakeServer):
         def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
-            from benchsuite.endpoints.base import Chunk, Kind
+            from benchsuite.exchange import Chunks, Kind
 
-            chunk = Chunk(0, Kind.CONTENT, REPLY, 2)
-            return Response((chunk,), None, "chunks", "stop", None, None)
+            chunks = Chunks([0], [Kind.CONTENT], [REPLY], [2])
+            return Response(chunks, None, "chunks", "stop", None, None)
 
     server = Talking()
     drive(server, open_loop((0.0, session(0, 1, 2, live=True))))

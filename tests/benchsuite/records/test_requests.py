@@ -1,0 +1,55 @@
+"""Exchanges become records, records become columns."""
+
+from pathlib import Path
+
+import pytest
+
+from benchsuite.exchange import Chunks, Exchange, Kind, Response
+from benchsuite.records import requests
+from benchsuite.records.record import Record
+from benchsuite.records.spool import Asked
+
+
+def record(columns: Chunks, lag_s: list[float]) -> Record:
+    asked = Asked(
+        request_id=0,
+        session_id=0,
+        turn=0,
+        worker=0,
+        slo_class="default",
+        due_s=None,
+        prompt_tokens_asked=3,
+        prompt_tokens=3,
+        output_tokens_asked=4,
+        must_reach_asked=False,
+        expected=None,
+        grader=None,
+    )
+    sent = Exchange(
+        request_id=0,
+        stamp_source="kernel",
+        framing="none",
+        sent_s=10.5,
+        reads=[b"ab", b"c", b"def"],
+        read_s=[11.0, 12.0, 14.0],
+        lag_s=lag_s,
+    )
+    response = Response(columns, None, "chunks", "stop", None, None)
+    return requests.record_of(asked, sent, response, start_s=10.0, correct=None, keep_text=True)
+
+
+@pytest.mark.parametrize("lag_s", [[], [0.25, 0.5, 0.75]])
+def test_a_chunk_has_the_stamp_of_its_read(tmp_path: Path, lag_s: list[float]) -> None:
+    """Chunks of one read share it; seconds count from the run's start."""
+    kinds = [Kind.REASONING, Kind.CONTENT, Kind.TOOL_CALL]
+    chunks = Chunks([0, 2, 2], kinds, ["hm", "so", "f"], [1, 2, 1])
+    path = tmp_path / requests.FILE_NAME
+    silent = record(Chunks((), (), (), ()), lag_s)
+    assert requests.write([record(chunks, lag_s), silent], path) == 2
+    first, second = requests.read(path).to_pylist()
+    assert first["chunk_s"] == [1.0, 4.0, 4.0]
+    assert first["chunk_read"] == [0, 2, 2]
+    assert first["chunk_lag_s"] == ([0.25, 0.75, 0.75] if lag_s else [])
+    assert (first["chunk_kind"], first["chunk_tokens"]) == ([1, 0, 2], [1, 2, 1])
+    assert (first["output_tokens"], first["bytes_received"], first["output_text"]) == (4, 6, "so")
+    assert [second[name] for name in first if name.startswith("chunk_")] == [[]] * 5
