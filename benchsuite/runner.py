@@ -22,12 +22,13 @@ from benchsuite.loadgen import workers
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.metrics.quality import grade
 from benchsuite.metrics.statistics import measurement_window
+from benchsuite.records import client as client_file
 from benchsuite.records import requests as requests_file
 from benchsuite.records.record import Record
 from benchsuite.records.spool import read_facts, read_spool
 from benchsuite.records.table import RunData
 from benchsuite.report import html
-from benchsuite.results import tables
+from benchsuite.results import curve, tables
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
 from benchsuite.results.result import RunResult
@@ -45,22 +46,29 @@ def run(scenario: Scenario, folder: Path, *, command: str = "", console: Console
     schedule = Schedule.plan(scenario, tokenizer)  # everything random happens here, from one seed
     with _folder_of(scenario, folder):
         save(scenario, folder / SCENARIO_NAME)
+        environment = Environment.capture()
         facts = Facts(
             started_at=Facts.now(),
             command=command,
-            environment=Environment.capture(),
+            environment=environment,
             endpoint=scenario.endpoint.title,
             num_planned=schedule.num_requests,
             planned_due_s=schedule.due_s or (),
             issuing_end_s=schedule.end_s,
             warnings=(*scenario.endpoint.notes(), *scenario.workload.notes()),
+            selftest=curve.last(curve.Machine.of(environment)),
         )
         facts.save(folder)
         num_workers = workers.choose(scenario, schedule, os.cpu_count() or 1)
         ended = workers.send_all(  # the only network traffic
             scenario, schedule, tokenizer, folder, console, num_workers
         )
-        replace(facts, partial=ended.early, num_workers=ended.num_workers).save(folder)
+        replace(
+            facts,
+            partial=ended.early,
+            num_workers=ended.num_workers,
+            clients=client_file.read(folder / SPOOL_NAME),
+        ).save(folder)
         if not keep_records(scenario, folder):
             if ended.early == "interrupted":
                 raise InterruptedRunError("interrupted before any request was recorded")
@@ -127,6 +135,8 @@ def report(folder: Path) -> RunResult:
         started_at=facts.started_at,
         command=facts.command,
         notes=facts.warnings,
+        clients=facts.clients,
+        selftest=facts.selftest,
     )
     result.save(folder)
     tables.write(result, data, folder)
@@ -159,12 +169,13 @@ def recover(folder: Path) -> RunResult:
     """The report of a run that was killed, or whose disk was full: of all that reached the disk."""
     scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
     if (folder / SPOOL_NAME).is_dir():
+        clients = client_file.read(folder / SPOOL_NAME)
         try:
             if not keep_records(scenario, folder):
                 raise RunError(f"{folder}: no request was recorded")
         except (pa.ArrowInvalid, OSError) as error:
             raise RunError(f"{folder}: the spool cannot be read: {error}") from error
-        replace(facts, partial=facts.partial or RUNNING).save(folder)
+        replace(facts, partial=facts.partial or RUNNING, clients=clients).save(folder)
     return report(folder)
 
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from benchsuite.endpoints.base import Exchange
+from benchsuite.endpoints.base import ClockError, Exchange
 from benchsuite.endpoints.wire import Timeouts
 
 
@@ -94,6 +94,9 @@ class AiohttpConnection:
         for exchange, task in self._tasks.values():
             self._end(exchange, error_class, error)
             task.cancel()
+
+    def clock_error(self) -> ClockError:
+        return ClockError()
 
 
 def _error_class(error: aiohttp.ClientError, exchange: Exchange) -> str:

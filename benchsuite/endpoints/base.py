@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from benchsuite.exchange import (
     Chunk,
@@ -19,6 +19,7 @@ from benchsuite.request import Message, Request
 
 __all__ = [
     "Chunk",
+    "ClockError",
     "Connection",
     "Endpoint",
     "Exchange",
@@ -29,6 +30,13 @@ __all__ = [
     "Usage",
     "http_status",
 ]
+
+
+class ClockError(NamedTuple):
+    """How far the stamps' clock may be from the loop's."""
+
+    error_s: float = 0.0
+    num_steps: int = 0  # jumps of the stamps' clock that were seen; what lay around them not used
 
 
 class Connection(Protocol):
@@ -45,6 +53,10 @@ class Connection(Protocol):
 
     def abort(self, error_class: str, error: str) -> None:
         """End every request in flight now: its `send` returns what was read, with this error."""
+        ...
+
+    def clock_error(self) -> ClockError:
+        """Of the stamps given so far; zero where they are taken on the loop's own clock."""
         ...
 
 

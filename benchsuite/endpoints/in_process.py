@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import msgspec
 
-from benchsuite.endpoints.base import Connection, Exchange, Response, TokenCounter
+from benchsuite.endpoints.base import ClockError, Connection, Exchange, Response, TokenCounter
 from benchsuite.endpoints.openai_body import chat_body
 from benchsuite.endpoints.openai_dialect import decode_stream
 from benchsuite.errors import ScenarioError
@@ -127,3 +127,6 @@ class _InProcessConnection:
             if not task.done():
                 exchange.error_class, exchange.error = error_class, error
                 task.cancel()
+
+    def clock_error(self) -> ClockError:
+        return ClockError()

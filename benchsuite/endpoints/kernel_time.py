@@ -56,6 +56,7 @@ class KernelClock:
         self._at_ns: list[int] = []  # monotonic
         self._offset_ns: list[int] = []  # monotonic - realtime
         self.num_steps = 0  # jumps of the wall clock that were seen
+        self.error_s = 0.0  # half the width of the widest pair: how well the two clocks are known
         self._unusable_ns: list[tuple[int, int]] = []  # when they were, monotonic
         self.sample()
 
@@ -69,7 +70,8 @@ class KernelClock:
             if best is None or after - before < best[0]:
                 best = (after - before, before, (before + after) // 2 - wall)
         assert best is not None
-        _, at, offset = best
+        width, at, offset = best
+        self.error_s = max(self.error_s, width * 0.5e-9)
         if self._offset_ns and abs(offset - self._offset_ns[-1]) > MAX_STEP_S * 1e9:
             self.num_steps += 1
             self._unusable_ns.append((self._at_ns[-1], at + STEP_LAG_NS))

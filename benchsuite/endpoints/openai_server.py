@@ -18,6 +18,7 @@ import msgspec
 
 from benchsuite.endpoints import wire
 from benchsuite.endpoints.base import (
+    ClockError,
     Connection,
     Exchange,
     Response,
@@ -225,6 +226,9 @@ class _VendorFallback:
 
     def abort(self, error_class: str, error: str) -> None:
         self._connection.abort(error_class, error)
+
+    def clock_error(self) -> ClockError:
+        return self._connection.clock_error()
 
 
 def _without_vendor_fields(body: bytes) -> bytes:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from benchsuite.endpoints import kernel_time
-from benchsuite.endpoints.base import Exchange
+from benchsuite.endpoints.base import ClockError, Exchange
 from benchsuite.endpoints.http_framing import ResponseEnd
 from benchsuite.endpoints.wire_loop import WireLoop
 from benchsuite.errors import EndpointError
@@ -330,6 +330,9 @@ class WireConnection:
         for stream in tuple(self._busy.values()):
             if stream.done is not None:
                 stream.fail(error_class, error)
+
+    def clock_error(self) -> ClockError:
+        return ClockError(self._clock.error_s, self._clock.num_steps)
 
     async def keep_deadlines(self) -> None:
         """Runs beside the requests: ends those that took too long, pairs the clocks."""

@@ -9,10 +9,20 @@ import asyncio
 import select
 import selectors
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, NamedTuple
 
+STALL_S: Final = 0.005  # not looking at the sockets for longer than this is a stall
 ROUNDING_S: Final = 1e-7  # so that 3 ms, which no float is, are not rounded up to 4
 _READ_MASK: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLRDHUP", 0)
+
+
+class Stalls(NamedTuple):
+    """Times longer than STALL_S in which the loop did not look at its sockets; seconds."""
+
+    num: int
+    longest_s: float
+    total_s: float
 
 
 class WireSelector(selectors.BaseSelector):
@@ -22,6 +32,16 @@ class WireSelector(selectors.BaseSelector):
         self._epoll = select.epoll()
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._reads: dict[int, Callable[[], None]] = {}
+        self.forget_stalls()
+
+    def forget_stalls(self) -> None:
+        """Count stalls from now."""
+        self.stalls = Stalls(0, 0.0, 0.0)
+        self._looked_s = monotonic()
+
+    def _stalled(self, for_s: float) -> None:
+        num, longest_s, total_s = self.stalls
+        self.stalls = Stalls(num + 1, max(longest_s, for_s), total_s + for_s)
 
     def watch(self, fd: int, read: Callable[[], None]) -> None:
         """Call `read()` whenever `fd` is readable. It must not raise."""
@@ -37,10 +57,16 @@ class WireSelector(selectors.BaseSelector):
         wait_s = -1.0 if timeout is None else max(0.0, int(timeout * 1e3) * 1e-3 - ROUNDING_S)
         ready: list[tuple[selectors.SelectorKey, int]] = []
         reads = self._reads
+        before_s = monotonic()
+        if before_s - self._looked_s > STALL_S:  # busy with what the last look brought
+            self._stalled(before_s - self._looked_s)
         try:
             events = self._epoll.poll(wait_s, len(reads) + len(self._keys) or 1)
         except InterruptedError:
-            return ready
+            events = []
+        self._looked_s = after_s = monotonic()
+        if after_s - before_s > wait_s + STALL_S and wait_s >= 0:  # woken too late
+            self._stalled(after_s - before_s - wait_s)
         for fd, event in events:
             read = reads.get(fd)
             if read is not None:
@@ -110,6 +136,15 @@ class WireLoop(asyncio.SelectorEventLoop):
             self.add_reader(fd, read)
         else:
             self._wire.watch(fd, read)
+
+    def forget_stalls(self) -> None:
+        """Count stalls from now."""
+        if self._wire is not None:
+            self._wire.forget_stalls()
+
+    def stalls(self) -> Stalls | None:
+        """Since then; None where there is no epoll."""
+        return None if self._wire is None else self._wire.stalls
 
     def unwatch(self, fd: int) -> None:
         if self._wire is None:

@@ -16,6 +16,8 @@ from benchsuite.endpoints.base import Endpoint
 from benchsuite.errors import BenchsuiteError
 from benchsuite.loadgen.driver import Counters, Driver, Stop
 from benchsuite.loadgen.schedule import Schedule
+from benchsuite.loadgen.watch import Watch
+from benchsuite.records import client
 from benchsuite.records.spool import SpoolWriter
 from benchsuite.scenario import Limits
 from benchsuite.workloads.tokenizer import Tokenizer
@@ -66,6 +68,7 @@ async def send(
         driver.prepare()
         with _collected():
             start_s = await zero()
+            watch = Watch(share.worker, loop) if is_real else None
             writer = SpoolWriter(
                 share.folder / SPOOL_NAME / f"{share.worker}.arrows",
                 {"start_s": start_s},
@@ -74,6 +77,7 @@ async def send(
             try:
                 await driver.drive(start_s, writer.put)
             finally:
+                seen = watch.end(connection) if watch is not None else None
                 writer.close()
                 if threads is not None:
                     threads.shutdown(cancel_futures=True)
@@ -83,6 +87,8 @@ async def send(
             f"{writer.num_written} requests are kept. Make room, then: "
             f"benchsuite recover {share.folder}"
         )
+    if seen is not None:
+        client.write(seen, share.folder / SPOOL_NAME)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from benchsuite.errors import RunError
+from benchsuite.records.client import Client
+from benchsuite.results.curve import Curve
 from benchsuite.results.environment import Environment
 
 FILE_NAME: Final = "facts.json"
@@ -30,6 +32,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     planned_due_s: tuple[float, ...]  # first requests of sessions; empty in a closed loop
     issuing_end_s: float | None = None  # when a duration was to end it; None: requests ran out
     num_workers: int = 1  # processes that sent
+    clients: tuple[Client, ...] = ()  # of those processes that ended
+    selftest: Curve | None = None  # the last one of this machine before the run
     warnings: tuple[str, ...] = ()  # what the run's making had to say
     partial: str | None = RUNNING  # why the run is incomplete; None once it ended well
 

@@ -15,11 +15,14 @@ from msgspec import Struct
 from benchsuite.errors import RunError
 from benchsuite.metrics import summarise
 from benchsuite.metrics.base import Summary
-from benchsuite.metrics.generator import send_delay
 from benchsuite.metrics.slo import DEFAULT_CLASS, Attainment, Slos, attainment
 from benchsuite.metrics.validity import Check, Validity, checks, judge
-from benchsuite.records.table import FloatArray, RunData
+from benchsuite.records.client import Client
+from benchsuite.records.table import RunData
+from benchsuite.results import instrument
+from benchsuite.results.curve import Curve
 from benchsuite.results.environment import Environment
+from benchsuite.results.instrument import Instrument
 
 SCHEMA_VERSION: Final = "1.0"
 FILE_NAME: Final = "result.json"
@@ -48,46 +51,6 @@ class Counts(Struct, frozen=True, kw_only=True):
             timeout=by_status["timeout"],
             cancelled=by_status["cancelled"],
             in_window=int(np.count_nonzero(data.in_window)),
-        )
-
-
-class Spread(Struct, frozen=True, kw_only=True):
-    """How an error of the instrument is spread, in seconds."""
-
-    n: int
-    p50: float | None = None
-    p99: float | None = None
-    max: float | None = None
-
-    @classmethod
-    def of(cls, values_s: FloatArray) -> Self:
-        """Of the values that are not NaN."""
-        known_s = values_s[~np.isnan(values_s)]
-        if not len(known_s):
-            return cls(n=0)
-        p50_s, p99_s = np.quantile(known_s, [0.5, 0.99])
-        return cls(n=len(known_s), p50=float(p50_s), p99=float(p99_s), max=float(known_s.max()))
-
-
-class Instrument(Struct, frozen=True, kw_only=True):
-    """The benchmark's own error."""
-
-    stamp_source: dict[str, float]  # share of requests stamped by: kernel, user, virtual
-    send_delay: Spread  # sent - due; n is 0 in a closed loop, where nothing is due
-    client_lag: Spread  # seen by the program - arrived in the kernel; n is 0 without kernel stamps
-    timer_resolution_s: float | None = None
-
-    @classmethod
-    def of(cls, data: RunData, timer_resolution_s: float | None) -> Self:
-        """Over the whole run, warm-up and drain included."""
-        return cls(
-            stamp_source={
-                source: num / len(data)
-                for source, num in sorted(Counter(data.stamp_source).items())
-            },
-            send_delay=Spread.of(send_delay(data)),
-            client_lag=Spread.of(data.chunk_lag_s),
-            timer_resolution_s=timer_resolution_s,
         )
 
 
@@ -129,12 +92,16 @@ class RunResult(Struct, frozen=True, kw_only=True):
         description: str = "",
         command: str = "",
         notes: tuple[str, ...] = (),
+        clients: tuple[Client, ...] = (),
+        selftest: Curve | None = None,
     ) -> Self:
         """Everything that can be said about `data`. Pure: the same records, the same result.
 
-        `notes` are further warnings, from what the records cannot know.
+        `notes` are further warnings, `clients` and `selftest` what there is to know of the
+        instrument: all from outside the records.
         """
-        found = checks(data, validity)
+        measured_by = Instrument.of(data, environment.clock_resolution_s, clients, selftest)
+        found = checks(data, validity) + instrument.checks(data, measured_by, validity)
         verdict = judge(found)
         return cls(
             benchsuite_version=environment.benchsuite,
@@ -153,7 +120,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
             attainment=attainment(data, slos),
             scenario=scenario,
             environment=environment,
-            instrument=Instrument.of(data, environment.clock_resolution_s),
+            instrument=measured_by,
             command=command,
             partial=data.partial,
         )

@@ -9,7 +9,9 @@ from benchsuite.metrics.slo import Attainment, Target
 from benchsuite.metrics.validity import Check
 from benchsuite.records.table import FloatArray, RunData
 from benchsuite.results.environment import Environment
-from benchsuite.results.result import Counts, Instrument, RunResult, Spread
+from benchsuite.results.instrument import Instrument
+from benchsuite.results.result import Counts, RunResult
+from benchsuite.results.spread import Spread
 
 LIMITS_S = {"interactive": {"ttft": 0.5, "tpot": 0.05}, "batch": {"ttft": 2.0}}
 

@@ -1,0 +1,275 @@
+"""Instrument: the benchmark's own error in one run, bounded for each latency, and what follows.
+
+Bounds are 99 % ones. Stamps are late, never early, so the difference of two is off by no more than
+one of them. Derivation, term by term: docs/selftest.md.
+"""
+
+from collections import Counter
+from typing import Final, Self
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from benchsuite.metrics.generator import send_delay
+from benchsuite.metrics.latency import itl
+from benchsuite.metrics.validity import Check, Validity
+from benchsuite.records.client import Client
+from benchsuite.records.table import BoolArray, FloatArray, RunData
+from benchsuite.results.curve import MARGIN, Curve, Load
+from benchsuite.results.spread import Spread
+
+RARE: Final = 0.01  # what concerns fewer tokens than this does not move a 99 % bound
+BUSY: Final = 0.9  # quantile of the loads of single seconds that counts as the run's load
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """What the last selftest of this machine says."""
+
+    made_at: str
+    trusted: Load  # of one sending process
+
+
+class Instrument(Struct, frozen=True, kw_only=True):
+    """The benchmark's own error."""
+
+    stamp_source: dict[str, float]  # share of requests stamped by: kernel, user, virtual
+    send_delay: Spread  # sent - due; n is 0 in a closed loop, where nothing is due
+    client_lag: Spread  # seen by the program - arrived in the kernel; n is 0 without kernel stamps
+    timer_resolution_s: float | None = None
+    stamp_error_s: float | None = None  # of a token that came alone, 99 %; None: not known
+    error_s: dict[str, float] = {}  # by metric: 99 % of its values are no further off
+    shared: float = 0.0  # share of chunks that came in one read with an earlier one
+    clients: tuple[Client, ...] = ()  # what sending cost each process; empty on virtual time
+    others_cpu: float | None = None  # cores that others kept busy on this machine
+    load: Load | None = None  # of one sending process, in its busier seconds
+    selftest: Shown | None = None  # None: none of this machine by this version
+
+    @classmethod
+    def of(
+        cls,
+        data: RunData,
+        timer_resolution_s: float | None,
+        clients: tuple[Client, ...] = (),
+        curve: Curve | None = None,
+    ) -> Self:
+        """Over the whole run, warm-up and drain included."""
+        carried = load(data, len(clients)) if clients else None
+        stamp_s = None if carried is None else stamp_error_s(data, clients, curve, carried)
+        sent_s = None if carried is None or curve is None else curve.sent_error_s(carried)
+        return cls(
+            stamp_source={
+                source: num / len(data)
+                for source, num in sorted(Counter(data.stamp_source).items())
+            },
+            send_delay=Spread.of(send_delay(data)),
+            client_lag=Spread.of(data.chunk_lag_s),
+            timer_resolution_s=timer_resolution_s,
+            stamp_error_s=stamp_s,
+            error_s={} if stamp_s is None else errors(data, stamp_s, sent_s or 0.0),
+            shared=shared(data),
+            clients=clients,
+            others_cpu=others_cpu(clients),
+            load=carried,
+            selftest=None if curve is None else Shown(made_at=curve.made_at, trusted=curve.trusted),
+        )
+
+
+def load(data: RunData, num_workers: int) -> Load:
+    """Streams: the most at once. Rates: of single seconds, the BUSY quantile of those of the run.
+    A worker carries its part, which the schedule makes equal."""
+    sent_s = data.sent_s[~np.isnan(data.sent_s)]
+    ended_s = data.finished_s[~np.isnan(data.sent_s)]
+    moments_s = np.concatenate((sent_s, ended_s))
+    steps = np.concatenate((np.ones(len(sent_s)), -np.ones(len(ended_s))))
+    order = np.lexsort((steps, moments_s))  # an answer's end before the next one's begin
+    most = float(np.cumsum(steps[order]).max(initial=0.0))
+    return Load(
+        most / num_workers,
+        _busy_rate(data.arrivals.at_s) / num_workers,
+        _busy_rate(sent_s) / num_workers,
+    )
+
+
+def _busy_rate(at_s: FloatArray) -> float:
+    """Per second."""
+    if not len(at_s):
+        return 0.0
+    first_s, last_s = float(at_s.min()), float(at_s.max())
+    if last_s - first_s < 1.0:
+        return float(len(at_s))
+    counts = np.bincount((at_s - first_s).astype(np.int64))
+    return float(np.quantile(counts, BUSY))
+
+
+def shared(data: RunData) -> float:
+    """Share of chunks that came in one read with an earlier one: stamped with a later one's time.
+    A server that writes several at once makes such reads too, and they are stamped right."""
+    num = len(data.chunk_s)
+    return 1 - len(data.arrivals.at_s) / num if num else 0.0
+
+
+def others_cpu(clients: tuple[Client, ...]) -> float | None:
+    """Cores that other processes kept busy while we sent; a server on this machine is one."""
+    told = [client for client in clients if client.machine_s is not None and client.wall_s > 0]
+    if not told:
+        return None
+    busy = max((client.machine_s or 0.0) / client.wall_s for client in told)
+    return max(0.0, busy - sum(client.cpu_s / client.wall_s for client in told))
+
+
+def stamp_error_s(
+    data: RunData, clients: tuple[Client, ...], curve: Curve | None, carried: Load
+) -> float | None:
+    """By how much the stamp of a read may be late; None if nothing is known about it."""
+    has_chunks = np.diff(data.chunk_start) > 0
+    sources = Counter(np.array(data.stamp_source)[has_chunks].tolist())
+    often = [source for source, num in sources.items() if num > RARE * sources.total()]
+    found: list[float | None] = []
+    if "virtual" in often:
+        found.append(0.0)
+    if "kernel" in often:
+        found.append(_kernel_error_s(clients, curve, carried))
+    if "user" in often:
+        found.append(_user_error_s(clients, curve, carried))
+    known = [bound for bound in found if bound is not None]
+    return max(known, default=None) if len(known) == len(found) else None
+
+
+def _kernel_error_s(
+    clients: tuple[Client, ...], curve: Curve | None, carried: Load
+) -> float | None:
+    """What the selftest found at this load; without one, how well the clocks are paired."""
+    tested_s = None if curve is None else curve.stamp_error_s(carried, "kernel")
+    paired_s = max((client.clock_error_s for client in clients), default=None)
+    return tested_s if tested_s is not None else paired_s
+
+
+def waited_s(data: RunData) -> FloatArray:
+    """How much earlier than its stamp a chunk may have come, [chunks]; 0 where it came alone.
+
+    A read has one stamp, that of its last chunk. The others came after the program had looked the
+    last time, and did not wait longer than bytes do in this run (p99 of the client's lag).
+    """
+    request, read, at_s = data.request_of_chunk, data.chunk_read, data.chunk_s
+    is_new = np.ones(len(at_s), dtype=np.bool_)
+    is_new[1:] = (request[1:] != request[:-1]) | (read[1:] != read[:-1])
+    is_last = np.append(is_new[1:], True)
+    starts = np.flatnonzero(is_new)
+    seen_s = at_s[starts] + np.nan_to_num(data.chunk_lag_s[starts])
+    looked_s = data.sent_s[request[starts]]
+    same = request[starts][1:] == request[starts][:-1]
+    looked_s[1:][same] = seen_s[:-1][same]
+    longest_s = Spread.of(data.chunk_lag_s).p99 or 0.0
+    gap_s = at_s - looked_s[np.cumsum(is_new) - 1]
+    return np.where(is_last, 0.0, np.clip(gap_s, 0.0, longest_s))
+
+
+def _user_error_s(clients: tuple[Client, ...], curve: Curve | None, carried: Load) -> float | None:
+    """What the selftest found, if it was stamped so too; else how long the loop was held up: bytes
+    wait for that, and if it was not often, 99 % of them wait for less than a stall."""
+    tested_s = None if curve is None else curve.stamp_error_s(carried, "user")
+    stalls = [(client, client.stalls) for client in clients if client.stalls is not None]
+    if tested_s is not None or not stalls:
+        return tested_s
+    return max(
+        client.stall_s if found.total_s <= RARE * client.wall_s else found.longest_s
+        for client, found in stalls
+    )
+
+
+def errors(data: RunData, stamp_s: float, sent_s: float) -> dict[str, float]:
+    """The bound of each latency, seconds. `stamp_s`, `sent_s`: of the stamps of a read and of a
+    sending. An arrival's: the p99 over all chunks, with how long those of shared reads waited."""
+    waits_s = np.maximum(stamp_s, waited_s(data))
+    arrival_s = float(np.quantile(waits_s, 1 - RARE)) if len(waits_s) else stamp_s
+    late_s = Spread.of(data.sent_s - data.due_s - data.connect_s).p99  # None: nothing was due
+    from_due_s = arrival_s + (sent_s if late_s is None else max(late_s, 0.0))
+    usable = data.in_window & data.ok & (data.output_tokens > 1)
+    tokens = float(np.median(data.output_tokens[usable])) if usable.any() else 2.0
+    return {
+        "ttft": from_due_s,
+        "ttft_sent": arrival_s + sent_s,
+        "ttfo": from_due_s,
+        "tpot": arrival_s / (tokens - 1),
+        "itl": arrival_s,
+        "icl": arrival_s,
+        "e2e_latency": from_due_s,
+        "e2e_latency_sent": arrival_s + sent_s,
+        "normalised_latency": from_due_s / tokens,
+    }
+
+
+def checks(data: RunData, found: Instrument, limits: Validity) -> tuple[Check, ...]:
+    """What the instrument's error means for the verdict."""
+    candidates = (*_token_times(data, found, limits), _selftest(found))
+    return tuple(check for check in candidates if check is not None)
+
+
+def _token_times(data: RunData, found: Instrument, limits: Validity) -> list[Check]:
+    """The limit is that of the client's lag: it is the same error, of the stamp that counts. Shared
+    reads only warn: servers that write several chunks at once make them too, and without harm."""
+    if found.stamp_error_s is None:
+        return []
+    gap_s = itl(data)[_usable(data)[data.request_of_token]]
+    limit_s = max(limits.client_lag, limits.client_lag_share * (Spread.of(gap_s).p50 or 0.0))
+    stamp_s, token_s = found.stamp_error_s, found.error_s["itl"]
+    late = f"stamps of reads may be {_ms(stamp_s)} late (99 %; limit {_ms(limit_s)})"
+    shared = f"chunks of shared reads may have come {_ms(token_s)} before their stamp (99 %; limit "
+    so = "the client was too slow for this load"
+    return [
+        _at_most("stamp_error", stamp_s, limit_s, late, so, is_hard=True),
+        _at_most("shared_reads", token_s, limit_s, f"{shared}{_ms(limit_s)})", so),
+    ]
+
+
+def _at_most(
+    name: str, value_s: float, limit_s: float, fact: str, so: str, *, is_hard: bool = False
+) -> Check:
+    """`so` follows if the limit was passed."""
+    is_ok = value_s <= limit_s
+    sentence = fact if is_ok else f"{fact}: {so}"
+    return Check(
+        name=name, ok=is_ok, hard=is_hard, value=value_s, limit=limit_s, unit="s", sentence=sentence
+    )
+
+
+def _ms(value_s: float) -> str:
+    return f"{value_s * 1e3:.3g} ms"
+
+
+def _selftest(found: Instrument) -> Check | None:
+    """Beyond what was shown is not wrong, only unknown."""
+    if found.selftest is None or found.load is None:
+        return None
+    asked, shown = found.load, found.selftest.trusted
+    pairs = zip(astuple(asked), astuple(shown), strict=True)
+    return Check(
+        name="selftest",
+        ok=not asked.is_beyond(shown),
+        hard=False,
+        value=max(_ratio(one, most) for one, most in pairs),
+        limit=MARGIN,
+        unit="of the load shown",
+        sentence=_compared(asked, shown),
+    )
+
+
+def _ratio(asked: float, shown: float) -> float:
+    return asked / shown if shown else float("inf") if asked else 0.0
+
+
+def _compared(asked: Load, shown: Load) -> str:
+    loads = [
+        f"{load.streams:,.0f} streams, {load.tokens_per_s:,.0f} tokens/s and "
+        f"{load.requests_per_s:,.0f} requests/s"
+        for load in (asked, shown)
+    ]
+    return (
+        f"a sending process carried {loads[0]}; this machine's selftest shows {loads[1]} to be "
+        "measured well"
+    )
+
+
+def _usable(data: RunData) -> BoolArray:
+    return data.in_window & data.ok

@@ -1,0 +1,235 @@
+"""The instrument's own error: what bounds it, and when a run may not be believed for it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchsuite.metrics.validity import Validity
+from benchsuite.records.client import Client, Pauses
+from benchsuite.records.record import Record
+from benchsuite.records.table import RunData
+from benchsuite.results.curve import Load
+from benchsuite.results.instrument import (
+    Instrument,
+    checks,
+    load,
+    others_cpu,
+    stamp_error_s,
+    waited_s,
+)
+from tests.benchsuite.selftest.curves import curve, token_point
+from tests.runs import failed, never_sent, record, run
+
+LIGHT = Load(1, 1, 1)
+
+
+def client(**changes: Any) -> Client:
+    usual: dict[str, Any] = {
+        "worker": 0,
+        "wall_s": 10.0,
+        "cpu_s": 1.0,
+        "stalls": Pauses(),
+        "stall_s": 0.005,
+        "gc": Pauses(),
+        "clock_error_s": 2e-7,
+    }
+    return Client(**(usual | changes))
+
+
+def kernel(request_id: int = 0, **changes: Any) -> Record:
+    """Stamped by the kernel, read 0.1 ms later; chunks at 0.2, 0.3, 0.4, 0.5 s."""
+    usual: dict[str, Any] = {"stamp_source": "kernel", "chunk_lag_s": (1e-4,) * 4}
+    return record(request_id, **(usual | changes))
+
+
+def measured(data: RunData, *clients: Client, **more: Any) -> Instrument:
+    return Instrument.of(data, 1e-9, clients or (client(),), **more)
+
+
+# Load
+
+
+def test_streams_are_counted_at_their_most_and_shared_by_the_workers() -> None:
+    data = run(*(kernel(i, due_s=0.1 * i) for i in range(4)), never_sent(9))
+    assert load(data, 1).streams == 4
+    assert load(data, 2) == Load(2, 8.0, 2.0)
+
+
+def test_an_answer_that_ends_as_the_next_begins_leaves_its_slot_to_it() -> None:
+    data = run(kernel(0, finished_s=1.0), kernel(1))
+    assert load(data, 1).streams == 1
+
+
+def test_rates_are_those_of_the_busier_seconds() -> None:
+    """One quiet half of a run does not halve its load."""
+    busy = [kernel(i, due_s=i / 10) for i in range(100)]
+    quiet = [kernel(100 + i, due_s=10.0 + i) for i in range(10)]
+    assert load(run(*busy, *quiet), 1).requests_per_s == 10
+
+
+def test_hardly_any_load_is_a_load_too() -> None:
+    assert load(run(), 1) == Load(0, 0, 0)
+    assert load(run(failed(0, finished_s=0.1)), 1) == Load(1, 0, 1)
+
+
+# Stamps
+
+
+def test_without_a_selftest_the_kernel_s_stamps_are_as_good_as_the_clocks_are_paired() -> None:
+    clients = (client(), client(worker=1, clock_error_s=9e-7))
+    assert stamp_error_s(run(kernel()), clients, None, LIGHT) == 9e-7
+
+
+def test_a_selftest_knows_more_than_the_clocks() -> None:
+    assert stamp_error_s(run(kernel()), (client(),), curve(), LIGHT) == 5e-5
+
+
+def test_on_virtual_time_stamps_are_exact() -> None:
+    data = run(record(0, stamp_source="virtual"))
+    assert stamp_error_s(data, (client(),), None, LIGHT) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("stalls", "error_s"),
+    [
+        (Pauses(), 0.005),
+        (Pauses(num=2, longest_s=0.06, total_s=0.1), 0.005),  # 1 % of 10 s
+        (Pauses(num=2, longest_s=0.06, total_s=0.11), 0.06),
+        (None, None),
+    ],
+)
+def test_the_program_s_stamps_are_late_by_what_held_up_its_loop(
+    stalls: Pauses | None, error_s: float | None
+) -> None:
+    """99 % of bytes wait less than a stall unless the loop stalled for more of the time."""
+    data = run(record(0))
+    assert stamp_error_s(data, (client(stalls=stalls),), curve(), LIGHT) == error_s
+
+
+def test_a_selftest_of_the_program_s_stamps_counts_where_they_do() -> None:
+    own = curve(tokens=(token_point(16, 7e-4, stamp_source="user"),))
+    assert stamp_error_s(run(record(0)), (client(),), own, LIGHT) == 7e-4
+
+
+def test_a_rare_stamp_of_the_program_does_not_count() -> None:
+    """Neither do requests that failed before anything came, which have no stamp at all."""
+    records = [kernel(i) for i in range(200)]
+    data = run(*records, record(200), *(failed(300 + i) for i in range(50)))
+    assert stamp_error_s(data, (client(),), None, LIGHT) == 2e-7
+    often = run(*records, *(record(200 + i) for i in range(3)))
+    assert stamp_error_s(often, (client(),), None, LIGHT) == 0.005
+
+
+# Shared reads
+
+
+def test_a_chunk_that_came_alone_did_not_wait() -> None:
+    assert waited_s(run(kernel(0), kernel(1))).tolist() == [0.0] * 8
+
+
+def test_chunks_of_a_shared_read_waited_no_longer_than_since_the_last_look() -> None:
+    """All but the last of it: that one has its own stamp."""
+    shared = kernel(
+        chunks=((0.2, 1), (0.25, 1), (0.25, 1), (0.25, 1)),
+        chunk_read=(0, 1, 1, 1),
+        chunk_lag_s=(0.01, 0.2, 0.2, 0.2),
+    )
+    assert waited_s(run(shared)) == pytest.approx([0.0, 0.04, 0.04, 0.0])
+
+
+def test_chunks_of_a_shared_read_waited_no_longer_than_bytes_do() -> None:
+    """The first read of an answer counts from when the request left."""
+    shared = kernel(chunks=((0.2, 1), (0.2, 1)), chunk_read=(0, 0), chunk_lag_s=(1e-3, 1e-3))
+    assert waited_s(run(shared)) == pytest.approx([1e-3, 0.0])
+
+
+# Bounds of the metrics
+
+
+def test_every_latency_has_a_bound() -> None:
+    """Late sending is in what counts from due, and not in what counts from sent."""
+    late = [kernel(i, sent_s=i + 0.003, connect_s=0.001) for i in range(3)]
+    error_s = measured(run(*late), curve=curve()).error_s
+    assert error_s["itl"] == error_s["icl"] == 5e-5
+    assert error_s["ttft"] == error_s["ttfo"] == error_s["e2e_latency"]
+    assert error_s["ttft"] == pytest.approx(5e-5 + 0.002)
+    assert error_s["ttft_sent"] == error_s["e2e_latency_sent"] == pytest.approx(5e-5 + 3e-5)
+    assert error_s["tpot"] == pytest.approx(5e-5 / 3)
+    assert error_s["normalised_latency"] == pytest.approx(error_s["e2e_latency"] / 4)
+
+
+def test_in_a_closed_loop_latency_counts_from_sent() -> None:
+    data = run(*(kernel(i, due_s=None, sent_s=float(i)) for i in range(3)))
+    error_s = measured(data, curve=curve()).error_s
+    assert error_s["ttft"] == error_s["ttft_sent"] == pytest.approx(5e-5 + 3e-5)
+
+
+def test_a_run_without_its_clients_account_has_no_bounds() -> None:
+    """An older run, or one whose workers were all killed."""
+    found = Instrument.of(run(kernel()), 1e-9, (), curve())
+    assert (found.error_s, found.load, found.stamp_error_s) == ({}, None, None)
+    assert checks(run(kernel()), found, Validity()) == ()
+
+
+@pytest.mark.parametrize(
+    "data", [run(), run(failed(0)), run(never_sent(0)), run(kernel(chunks=(), chunk_lag_s=()))]
+)
+def test_hardly_any_data_has_bounds_or_none(data: RunData) -> None:
+    found = measured(data)
+    assert all(np.isfinite(value_s) for value_s in found.error_s.values())
+    checks(data, found, Validity())
+
+
+# What follows
+
+
+def _failed_checks(found: Instrument, data: RunData, **limits: float) -> list[tuple[str, bool]]:
+    every = checks(data, found, Validity(**limits))
+    return [(check.name, check.hard) for check in every if not check.ok]
+
+
+def test_a_stamp_error_beyond_the_limit_makes_the_run_invalid() -> None:
+    """The limit is the client lag's: 1 ms, or a share of the median gap, whichever is more."""
+    data = run(record(0))
+    found = measured(data, client(stalls=Pauses(num=1, longest_s=0.06, total_s=0.2)))
+    assert ("stamp_error", True) in _failed_checks(found, data)
+    assert _failed_checks(found, data, client_lag=0.1) == []
+    assert _failed_checks(found, data, client_lag_share=0.7) == []
+
+
+def test_shared_reads_only_warn() -> None:
+    data = run(
+        kernel(chunks=((0.2, 1), (0.4, 1), (0.4, 1)), chunk_read=(0, 1, 1), chunk_lag_s=(0.01,) * 3)
+    )
+    found = measured(data)
+    assert _failed_checks(found, data) == [("shared_reads", False)]
+    assert found.shared == pytest.approx(1 / 3)
+
+
+def test_a_load_beyond_what_was_shown_is_a_warning() -> None:
+    data = run(*(kernel(i, due_s=i / 1000) for i in range(300)))
+    best = curve(tokens=curve().tokens[:2])
+    (check,) = (one for one in checks(data, measured(data, curve=best), Validity()) if not one.ok)
+    assert (check.name, check.hard) == ("selftest", False)
+    assert check.value == pytest.approx(300 / 64)
+    assert "300 streams" in check.sentence
+    assert "64 streams, 3,200 tokens/s and 100 requests/s" in check.sentence
+    assert _failed_checks(measured(run(kernel()), curve=curve()), run(kernel())) == []
+
+
+def test_without_a_selftest_there_is_nothing_to_warn_of() -> None:
+    data = run(kernel())
+    assert "selftest" not in {check.name for check in checks(data, measured(data), Validity())}
+
+
+# The machine
+
+
+def test_what_others_use_is_what_the_workers_do_not() -> None:
+    first = client(cpu_s=5.0, machine_s=19.0)
+    second = client(worker=1, cpu_s=2.0, machine_s=18.0)
+    assert others_cpu((first, second)) == pytest.approx(1.2)
+    assert others_cpu((client(cpu_s=5.0, machine_s=4.9),)) == 0.0
+    assert others_cpu((client(),)) is None
+    assert others_cpu(()) is None
