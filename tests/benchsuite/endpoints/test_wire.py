@@ -123,6 +123,22 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used() -> None:
     assert server.num_connections == 3
 
 
+def test_a_connection_that_closes_as_it_is_used_again_costs_no_request() -> None:
+    """llama.cpp's server closes after an answer without saying so: a request may cross it."""
+    found, server = exchanges(OK_STREAM, Script((), "close"), OK_STREAM, num=2)
+    assert [meaning(exchange).text for exchange in found] == ["one two three"] * 2
+    assert found[1].connect_s > 0
+    assert server.num_connections == 2
+    assert len(server.requests) == 3
+
+
+def test_a_request_is_not_sent_a_third_time() -> None:
+    """A server that closes a new connection too does not want the request."""
+    found, server = exchanges(OK_STREAM, Script((), "close"), Script((), "close"), num=2)
+    assert found[1].error_class == "closed"
+    assert len(server.requests) == 3
+
+
 def test_connection_close_is_obeyed() -> None:
     """A response that says `connection: close` ends its connection."""
     body = b'{"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}'
