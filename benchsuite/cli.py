@@ -105,6 +105,37 @@ def check(scenario: ScenarioFile, overrides: Overrides = []) -> None:  # noqa: B
     _console().print(f"{scenario}: ok. {schedule.describe()}", highlight=False, soft_wrap=True)
 
 
+@app.command()
+def selftest(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer loads: 10 s, not 60.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Also leave selftest.json and .html here."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The curve, for programs.")] = False,
+) -> None:
+    """Measure how wrong this load generator is on this machine, by load."""
+    from benchsuite.selftest import page, sweep
+
+    stderr = _console(stderr=True)
+    curve = sweep.sweep(
+        sweep.QUICK if quick else sweep.FULL, lambda text: stderr.print(text, highlight=False)
+    )
+    if as_json:
+        sys.stdout.write(curve.to_json().decode())
+    else:
+        page.show(curve, _console())
+    kept = curve.keep()
+    if out is not None:
+        curve.save(out / "selftest.json")
+        (out / "selftest.html").write_text(page.render(curve), encoding="utf-8")
+    if kept is not None:
+        kept.with_suffix(".html").write_text(page.render(curve), encoding="utf-8")
+        stderr.print(f"Kept for this machine's runs: {kept}", highlight=False, soft_wrap=True)
+    else:
+        stderr.print("Not kept: a full selftest of this machine is there.", highlight=False)
+
+
 @app.command(name="list")
 def list_(
     kind: Annotated[
