@@ -49,7 +49,7 @@ class OpenAIServer(Spec, frozen=True):
 
     url: EnvText  # with or without /v1
     model: str = "default"
-    api_key: EnvText | None = None  # `${env:NAME}`: the reference is what gets stored
+    api_key: EnvText | None = None  # `${env:NAME}`; a key itself is refused
     headers: dict[str, EnvText] = {}
     body_fields: dict[str, Any] = msgspec.field(
         name="body", default_factory=dict
@@ -65,6 +65,11 @@ class OpenAIServer(Spec, frozen=True):
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://", "${env:")):
             raise ValueError(f"url: expected http://... or https://..., got {self.url!r}")
+        if self.api_key is not None and "${env:" not in self.api_key:
+            raise ValueError(
+                "api_key: a key that stands here would be written into every result; "
+                "name the variable that holds it: ${env:NAME}"
+            )
 
     @property
     def title(self) -> str:

@@ -201,3 +201,9 @@ def test_what_no_header_can_hold_is_refused_unseen(
         assert value not in str(caught.value)
     with pytest.raises(ScenarioError, match="no name of a header"):
         OpenAIChat(url="http://h", headers={"a b": "c"}).request_headers()
+
+
+def test_a_key_in_the_file_is_refused() -> None:
+    """What stands in a scenario is written into results: a key itself must not stand there."""
+    with pytest.raises(ValueError, match="name the variable"):
+        OpenAIChat(url="http://h", api_key="sk-123")
