@@ -238,7 +238,7 @@ def _client_lag(data: RunData, limits: Validity) -> list[Check]:
     if by_user.any():
         return [_at_most("client_lag", p99_s, limit_s, "s", fact, hard=True, so=so)]
     most_s = max(limits.kernel_lag, limit_s)
-    busy = "this machine is busy, though the kernel's time stamps, which count, do not suffer"
+    busy = "this machine is busy; the kernel's time stamps count, which suffer only in shared reads"
     return [
         _at_most("client_lag", p99_s, most_s, "s", f"{words}{_ms(most_s)})", hard=True, so=so),
         _at_most("client_busy", p99_s, limit_s, "s", fact, hard=False, so=busy),

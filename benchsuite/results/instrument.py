@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from benchsuite.metrics.generator import send_delay
-from benchsuite.metrics.latency import itl
+from benchsuite.metrics.latency import itl, ttft
 from benchsuite.metrics.validity import Check, Validity
 from benchsuite.records.client import Client
 from benchsuite.records.table import BoolArray, FloatArray, RunData
@@ -208,7 +208,8 @@ def checks(data: RunData, found: Instrument, limits: Validity) -> tuple[Check, .
 
 def _token_times(data: RunData, found: Instrument, limits: Validity) -> list[Check]:
     """The limit is that of the client's lag: it is the same error, of the stamp that counts. Shared
-    reads only warn: servers that write several chunks at once make them too, and without harm."""
+    reads warn first (servers that write several chunks at once make them too, and without harm);
+    they are fatal from where a late sending is."""
     if found.stamp_error_s is None:
         return []
     gap_s = itl(data)[_usable(data)[data.request_of_token]]
@@ -216,10 +217,15 @@ def _token_times(data: RunData, found: Instrument, limits: Validity) -> list[Che
     stamp_s, token_s = found.stamp_error_s, found.error_s["itl"]
     late = f"stamps of reads may be {_ms(stamp_s)} late (99 %; limit {_ms(limit_s)})"
     shared = f"chunks of shared reads may have come {_ms(token_s)} before their stamp (99 %; limit "
+    first_s = Spread.of(ttft(data)[_usable(data)]).p50 or 0.0
+    most_s = max(limit_s, limits.send_delay, limits.send_delay_share * first_s)
     so = "the client was too slow for this load"
+    is_hard = token_s > most_s
+    limit_shared_s = most_s if is_hard else limit_s
+    fact = f"{shared}{_ms(limit_shared_s)})"
     return [
         _at_most("stamp_error", stamp_s, limit_s, late, so, is_hard=True),
-        _at_most("shared_reads", token_s, limit_s, f"{shared}{_ms(limit_s)})", so),
+        _at_most("shared_reads", token_s, limit_shared_s, fact, so, is_hard=is_hard),
     ]
 
 
