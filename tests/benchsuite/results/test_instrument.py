@@ -198,13 +198,20 @@ def test_a_stamp_error_beyond_the_limit_makes_the_run_invalid() -> None:
     assert _failed_checks(found, data, client_lag_share=0.7) == []
 
 
-def test_shared_reads_only_warn() -> None:
+def test_shared_reads_warn_at_first() -> None:
     data = run(
         kernel(chunks=((0.2, 1), (0.4, 1), (0.4, 1)), chunk_read=(0, 1, 1), chunk_lag_s=(0.01,) * 3)
     )
     found = measured(data)
     assert _failed_checks(found, data) == [("shared_reads", False)]
     assert found.shared == pytest.approx(1 / 3)
+
+
+def test_shared_reads_are_fatal_from_where_a_late_sending_is() -> None:
+    """Chunks that may have come 40 ms before their stamp tell nothing of a TTFT of 200 ms."""
+    chunks = ((0.2, 1), (0.4, 1), (0.4, 1))
+    data = run(kernel(chunks=chunks, chunk_read=(0, 1, 1), chunk_lag_s=(0.04,) * 3))
+    assert ("shared_reads", True) in _failed_checks(measured(data), data)
 
 
 def test_a_load_beyond_what_was_shown_is_a_warning() -> None:
