@@ -18,10 +18,10 @@ from benchsuite.results.spread import Spread
 BUSY_CORES: Final = 0.25  # used by others: from here on the curve is also theirs
 WIDTH: Final = 640
 HEIGHT: Final = 300
-LEFT: Final = 70
+LEFT: Final = 84
 BOTTOM: Final = 40
-TOP: Final = 12
-RIGHT: Final = 16
+TOP: Final = 30
+RIGHT: Final = 24
 _TOKEN_HEAD: Final = (
     "streams", "asked/s", "came/s", "stamp", "program's", "CPU", "emitter", "good",
 )  # fmt: skip
@@ -239,8 +239,7 @@ def chart(x_title: str, y_unit: str, lines: Sequence[Line]) -> Markup:
             for left, top in places
         ]
         parts.append(
-            f'<text x="{WIDTH - RIGHT}" y="{TOP + 14 + 16 * order}" text-anchor="end" '
-            f'fill="var(--{line.colour})">{line.name}</text>'
+            f'<text x="{LEFT + 120 * order}" y="16" fill="var(--{line.colour})">{line.name}</text>'
         )
     parts.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle" '
