@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -51,6 +52,12 @@ def run(
         int | None,
         typer.Option("--workers", metavar="N", help="Processes that send. Default: as needed."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", metavar="ADDRESS", help="Send from a Ray cluster: local, auto or HOST:PORT."
+        ),
+    ] = None,
 ) -> None:
     """Send a scenario's load and leave records, metrics and a report in a run folder.
 
@@ -58,14 +65,21 @@ def run(
     cannot be trusted, and the first line says why; 130: interrupted, what was measured is kept.
     """
     from benchsuite import runner
+    from benchsuite.loadgen import workers as processes
     from benchsuite.report import terminal
     from benchsuite.scenario import load
 
+    send: runner.Send = processes.send_all
+    if ray is not None:
+        from benchsuite.loadgen import ray_workers
+
+        send = partial(ray_workers.send_all, address=ray)
     more = () if workers is None else (f"workers={workers}",)
     checked = load(scenario, (*overrides, *more))
     folder = out or runner.default_folder(checked)
+    console = _console(stderr=True)
     try:
-        result = runner.run(checked, folder, command=_command(), console=_console(stderr=True))
+        result = runner.run(checked, folder, command=_command(), console=console, send=send)
     except KeyboardInterrupt:  # while the engine started, or while the report was made
         found = f"; to report what was measured: benchsuite recover {shlex.quote(str(folder))}"
         raise InterruptedRunError(f"interrupted{found if folder.exists() else ''}") from None

@@ -4,10 +4,9 @@ recorded, and everything else is a pure function of the records.
 `report` starts at the records; `recover` where a killed run left its spool.
 """
 
-import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from rich.console import Console
 from benchsuite.errors import InterruptedRunError, RunError, ScenarioError
 from benchsuite.loadgen import workers
 from benchsuite.loadgen.schedule import Schedule
+from benchsuite.loadgen.workers import Ended
 from benchsuite.metrics.quality import grade
 from benchsuite.metrics.statistics import measurement_window
 from benchsuite.records import client as client_file
@@ -34,13 +34,24 @@ from benchsuite.results.facts import RUNNING, Facts
 from benchsuite.results.result import RunResult
 from benchsuite.scenario import Scenario, dump, load, save
 from benchsuite.workloads import tokenizer as tokenizers
+from benchsuite.workloads.tokenizer import Tokenizer
 
 SCENARIO_NAME: Final = "scenario.yaml"
 SPOOL_NAME: Final = "spool"
 
 
+Send = Callable[[Scenario, Schedule, Tokenizer, Path, Console], Ended]
+
+
 @workers.handlers_kept()
-def run(scenario: Scenario, folder: Path, *, command: str = "", console: Console) -> RunResult:
+def run(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    command: str = "",
+    console: Console,
+    send: Send = workers.send_all,
+) -> RunResult:
     """Run one scenario and leave its run folder at `folder`, which must be new or empty."""
     tokenizer = tokenizers.load(scenario.tokenizer)
     schedule = Schedule.plan(scenario, tokenizer)  # everything random happens here, from one seed
@@ -59,14 +70,12 @@ def run(scenario: Scenario, folder: Path, *, command: str = "", console: Console
             selftest=curve.last(curve.Machine.of(environment)),
         )
         facts.save(folder)
-        num_workers = workers.choose(scenario, schedule, os.cpu_count() or 1)
-        ended = workers.send_all(  # the only network traffic
-            scenario, schedule, tokenizer, folder, console, num_workers
-        )
+        ended = send(scenario, schedule, tokenizer, folder, console)  # the only network traffic
         replace(
             facts,
             partial=ended.early,
             num_workers=ended.num_workers,
+            nodes=ended.nodes,
             clients=client_file.read(folder / SPOOL_NAME),
         ).save(folder)
         if not keep_records(scenario, folder):
@@ -135,8 +144,9 @@ def report(folder: Path) -> RunResult:
         started_at=facts.started_at,
         command=facts.command,
         notes=facts.warnings,
+        nodes=facts.nodes,
         clients=facts.clients,
-        selftest=facts.selftest,
+        selftest=None if len(facts.nodes) > 1 else facts.selftest,  # it is of this machine
     )
     result.save(folder)
     tables.write(result, data, folder)

@@ -4,6 +4,7 @@ Every due time and length is drawn here, before the first byte is sent. Worker k
 n-th session (`part`); the union over workers is the whole schedule.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -19,6 +20,8 @@ from benchsuite.scenario import Limits, Scenario
 from benchsuite.streams import rng
 from benchsuite.workloads.tokenizer import Tokenizer
 
+DIGEST_SESSIONS = 10_000  # looked at, since there may be no end of them
+DIGEST_PROMPTS = 16  # written out, which takes long
 FIRST_DRAW = 256  # due times drawn at first when only a duration is known; doubled until it is full
 
 
@@ -57,6 +60,17 @@ class Schedule:
             num_requests=num_requests and sum(len(session.requests) for session in draw()),
             end_s=self.end_s,
         )
+
+    def digest(self) -> str:
+        """Equal where the same would be sent: of due times, lengths, and some prompts' words."""
+        whole = (self.due_s, self.concurrency, self.num_requests, self.end_s)
+        found = hashlib.blake2b(repr(whole).encode(), digest_size=16)
+        for at, session in enumerate(islice(self.draw(), DIGEST_SESSIONS)):
+            asked = [(one.id, one.prompt_tokens, one.max_output_tokens) for one in session.requests]
+            found.update(repr((session.id, session.gaps_s, asked)).encode())
+            if at < DIGEST_PROMPTS:
+                found.update(repr(session.requests[0].prompt.render()).encode())
+        return found.hexdigest()
 
     def describe(self) -> str:
         """For people: how many requests, and when."""

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import c_int64
 from dataclasses import astuple
@@ -25,11 +25,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from rich.console import Console
 
 from benchsuite.endpoints.base import Endpoint
-from benchsuite.errors import BenchsuiteError, RunError
+from benchsuite.errors import BenchsuiteError, RunError, ScenarioError
 from benchsuite.loadgen.driver import Counters, Stop
 from benchsuite.loadgen.progress import progress
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import LEAD_S, SPOOL_NAME, Share, send
+from benchsuite.records.node import Node
 from benchsuite.scenario import Scenario
 from benchsuite.workloads import tokenizer as tokenizers
 from benchsuite.workloads.tokenizer import Tokenizer
@@ -49,6 +50,7 @@ class Ended(NamedTuple):
 
     early: str | None  # why the run is incomplete; None if it is not
     num_workers: int
+    nodes: tuple[Node, ...] = ()  # the machines that sent, where they were several
 
 
 def send_all(
@@ -57,12 +59,12 @@ def send_all(
     tokenizer: Tokenizer,
     folder: Path,
     console: Console,
-    num_workers: int,
 ) -> Ended:
     """Send the schedule; records go to `folder/spool`, one file a worker.
 
     Raises EndpointError before anything was sent if the server cannot be reached.
     """
+    num_workers = choose(scenario, schedule, os.cpu_count() or 1)
     (folder / SPOOL_NAME).mkdir()
     stop = Stop()
 
@@ -74,7 +76,7 @@ def send_all(
             counters = Counters()
             share = Share(endpoint, schedule, tokenizer, scenario.limits, folder, 0)
             with (
-                _signals(loop, stop, console),
+                signals(loop, stop, console),
                 progress(console, lambda: counters, schedule.num_requests),
             ):
                 await send(share, stop, counters, _soon)
@@ -112,26 +114,129 @@ def choose(scenario: Scenario, schedule: Schedule, cores: int) -> int:
 # --- several: what stands here ---
 
 
-class _Worker(NamedTuple):
+class Worker(Protocol):
+    """One of several that send, as it is seen from here."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def num_workers(self) -> int: ...
+
+    async def heard(self) -> str | BenchsuiteError | None:
+        """Its next word: "ready", "done", or an error; None if it died."""
+        ...
+
+    def tell(self, word: str | float) -> None:
+        """The run's zero on its own clock, "stop" or "stop now"; to a dead one, nothing."""
+        ...
+
+    async def cause(self) -> str:
+        """What it died of, for people."""
+        ...
+
+
+async def all_ready(workers: Sequence[Worker]) -> None:
+    """Raises what keeps one of them from starting."""
+    for worker in workers:
+        word = await worker.heard()
+        if isinstance(word, BenchsuiteError):
+            raise word
+        if word is None:
+            cause = await worker.cause()
+            raise RunError(f"worker {worker.number} died before the run began ({cause})")
+
+
+async def all_ended(
+    workers: Sequence[Worker],
+    schedule: Schedule,
+    count: Callable[[], Counters],
+    console: Console,
+    stop: Stop,
+) -> str | None:
+    """Wait for the end of all who were told when to begin; says why the run is incomplete."""
+    with progress(console, count, schedule.num_requests), _passing_on(workers, stop):
+        lost = [word for worker in workers if (word := await _ended(worker, schedule))]
+    if lost:
+        return "; ".join(lost)
+    return "interrupted" if stop.interrupted else None
+
+
+async def _ended(worker: Worker, schedule: Schedule) -> str | None:
+    """Waits for a worker's end; says what is lost if it did not end well."""
+    word = await worker.heard()
+    if isinstance(word, BenchsuiteError):
+        raise word
+    if word is not None:
+        return None
+    part = schedule.part(worker.number, worker.num_workers).num_requests
+    share = "" if part is None else f", its part {part} requests"
+    return f"worker {worker.number} was lost ({await worker.cause()}{share})"
+
+
+@contextmanager
+def _passing_on(workers: Sequence[Worker], stop: Stop) -> Iterator[None]:
+    """Interrupts come here alone; the workers hear of them."""
+
+    async def pass_on() -> None:
+        await stop.issuing.wait()
+        for worker in workers:
+            worker.tell("stop")
+        await stop.flight.wait()
+        for worker in workers:
+            worker.tell("stop now")
+
+    task = asyncio.get_running_loop().create_task(pass_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+class Array(Protocol):
+    """The counters of all workers, one after the other."""
+
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __setitem__(self, index: slice, values: list[int]) -> None: ...
+
+
+def cells(num_workers: int) -> int:
+    """How long an array of counters is."""
+    return len(astuple(Counters())) * num_workers
+
+
+def total(counts: Array, num_workers: int) -> Counters:
+    """Over all workers."""
+    width = cells(1)
+    columns = [counts[number * width : (number + 1) * width] for number in range(num_workers)]
+    return Counters(*(sum(values) for values in zip(*columns, strict=True)))
+
+
+# --- several: processes of this machine ---
+
+
+class _Process(NamedTuple):
     number: int
     num_workers: int
     process: SpawnProcess
     pipe: Pipe
 
     async def heard(self) -> str | BenchsuiteError | None:
-        """Its next word; None if it died."""
         try:
             word: str | BenchsuiteError = await asyncio.to_thread(self.pipe.recv)
         except EOFError:
             return None
         return word
 
+    def tell(self, word: str | float) -> None:
+        try:
+            self.pipe.send(word)
+        except OSError:
+            return  # it died; whoever waits for its end will say so
 
-class _Array(Protocol):
-    """The counters of all workers, one after the other, in shared memory."""
-
-    def __getitem__(self, index: slice) -> list[int]: ...
-    def __setitem__(self, index: slice, values: list[int]) -> None: ...
+    async def cause(self) -> str:
+        await asyncio.to_thread(self.process.join)
+        return f"exit code {self.process.exitcode}"
 
 
 async def _many(
@@ -144,105 +249,63 @@ async def _many(
     stop: Stop,
 ) -> str | None:
     context = multiprocessing.get_context("spawn")
-    width = len(astuple(Counters()))
-    shared = context.Array(c_int64, width * num_workers, lock=False)
+    shared = context.Array(c_int64, cells(num_workers), lock=False)
     workers = []
     for number in range(num_workers):
         ours, theirs = context.Pipe()
         arguments = (scenario, endpoint, folder, number, num_workers, theirs, shared)
-        process = context.Process(target=_work, args=arguments, name=f"worker-{number}")
+        process = context.Process(target=_process, args=arguments, name=f"worker-{number}")
         process.start()
         theirs.close()
-        workers.append(_Worker(number, num_workers, process, ours))
+        workers.append(_Process(number, num_workers, process, ours))
     try:
-        await _all_ready(workers)
-        _tell(workers, time.monotonic() + LEAD_S)
+        await all_ready(workers)
+        start_s = time.monotonic() + LEAD_S
+        for worker in workers:
+            worker.tell(start_s)
         loop = asyncio.get_running_loop()
-        with (
-            _signals(loop, stop, console),
-            progress(console, lambda: _sum(shared, num_workers), schedule.num_requests),
-            _passing_on(workers, stop),
-        ):
-            lost = [word for worker in workers if (word := await _ended(worker, schedule))]
+        with signals(loop, stop, console):
+            return await all_ended(
+                workers, schedule, lambda: total(shared, num_workers), console, stop
+            )
     finally:
         for worker in workers:
             worker.pipe.close()  # whoever still runs takes this as the order to stop
             await asyncio.to_thread(worker.process.join)
-    if lost:
-        return "; ".join(lost)
-    return "interrupted" if stop.interrupted else None
-
-
-async def _all_ready(workers: list[_Worker]) -> None:
-    """Raises what keeps one of them from starting."""
-    for worker in workers:
-        word = await worker.heard()
-        if isinstance(word, BenchsuiteError):
-            raise word
-        if word is None:
-            raise RunError(f"worker {worker.number} died before the run began")
-
-
-async def _ended(worker: _Worker, schedule: Schedule) -> str | None:
-    """Waits for a worker's end; says what is lost if it did not end well."""
-    word = await worker.heard()
-    if isinstance(word, BenchsuiteError):
-        raise word
-    if word is not None:
-        return None
-    await asyncio.to_thread(worker.process.join)
-    part = schedule.part(worker.number, worker.num_workers).num_requests
-    share = "" if part is None else f", its part {part} requests"
-    return f"worker {worker.number} was lost (exit code {worker.process.exitcode}{share})"
-
-
-def _tell(workers: list[_Worker], word: str | float) -> None:
-    for worker in workers:
-        try:
-            worker.pipe.send(word)
-        except OSError:
-            continue  # it died; whoever waits for its end will say so
-
-
-@contextmanager
-def _passing_on(workers: list[_Worker], stop: Stop) -> Iterator[None]:
-    """Interrupts come here alone; the workers hear of them."""
-
-    async def pass_on() -> None:
-        await stop.issuing.wait()
-        _tell(workers, "stop")
-        await stop.flight.wait()
-        _tell(workers, "stop now")
-
-    task = asyncio.get_running_loop().create_task(pass_on())
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-def _sum(shared: _Array, num_workers: int) -> Counters:
-    width = len(astuple(Counters()))
-    columns = [shared[number * width : (number + 1) * width] for number in range(num_workers)]
-    return Counters(*(sum(values) for values in zip(*columns, strict=True)))
 
 
 # --- several: what runs over there ---
 
 
-def _work(
+def _process(
     scenario: Scenario,
     endpoint: Endpoint,
     folder: Path,
     number: int,
     num_workers: int,
     pipe: Pipe,
-    shared: _Array,
+    shared: Array,
 ) -> None:
-    """A worker's life: plan, take a part, get ready, send, say how it ended."""
     os.setsid()  # Ctrl-C in the terminal is for the first process alone
+    work(scenario, endpoint, folder, number, num_workers, pipe, shared)
+
+
+def work(
+    scenario: Scenario,
+    endpoint: Endpoint,
+    folder: Path,
+    number: int,
+    num_workers: int,
+    pipe: Pipe,
+    shared: Array,
+    digest: str | None = None,
+) -> None:
+    """A worker's life: plan, take a part, get ready, send, say how it ended.
+
+    `digest`: of the schedule, where the first process may have planned another one.
+    """
     try:
-        _live(scenario, endpoint, folder, number, num_workers, pipe, shared)
+        _live(scenario, endpoint, folder, number, num_workers, pipe, shared, digest)
     except (EOFError, ConnectionError):
         return  # the first process is gone, or was interrupted before the start; it has the word
 
@@ -254,11 +317,17 @@ def _live(
     number: int,
     num_workers: int,
     pipe: Pipe,
-    shared: _Array,
+    shared: Array,
+    digest: str | None,
 ) -> None:
     try:
         tokenizer = tokenizers.load(scenario.tokenizer)
-        part = Schedule.plan(scenario, tokenizer).part(number, num_workers)
+        schedule = Schedule.plan(scenario, tokenizer)
+        if digest is not None and schedule.digest() != digest:
+            raise ScenarioError(
+                "plans another schedule: other data files, or another version of numpy?"
+            )
+        part = schedule.part(number, num_workers)
         share = Share(endpoint, part, tokenizer, scenario.limits, folder, number)
         with asyncio.Runner(loop_factory=endpoint.loop) as runner:
             runner.run(_send(share, pipe, shared))
@@ -268,7 +337,7 @@ def _live(
         pipe.send("done")
 
 
-async def _send(share: Share, pipe: Pipe, shared: _Array) -> None:
+async def _send(share: Share, pipe: Pipe, shared: Array) -> None:
     stop, counters = Stop(), Counters()
     loop = asyncio.get_running_loop()
 
@@ -296,15 +365,15 @@ def _listen(pipe: Pipe, loop: asyncio.AbstractEventLoop, stop: Stop) -> None:
         loop.call_soon_threadsafe(stop.issuing.set if word == "stop" else stop.at_once)
 
 
-async def _copy(counters: Counters, shared: _Array, number: int) -> None:
-    width = len(astuple(counters))
+async def _copy(counters: Counters, shared: Array, number: int) -> None:
+    width = cells(1)
     while True:
         shared[number * width : (number + 1) * width] = [int(value) for value in astuple(counters)]
         await asyncio.sleep(COPY_S)
 
 
 @contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stop: Stop, console: Console) -> Iterator[None]:
+def signals(loop: asyncio.AbstractEventLoop, stop: Stop, console: Console) -> Iterator[None]:
     """Ctrl-C once: no more requests, wait for answers. Twice: keep what is there. Then: die."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:

@@ -39,6 +39,7 @@ class RunData:
     request_id: IntArray  # [n]
     session_id: IntArray  # [n]
     turn: IntArray  # [n]
+    worker: IntArray  # [n]; who sent it
     slo_class: tuple[str, ...]  # [n]
     due_s: FloatArray  # [n]; NaN in a closed loop
     sent_s: FloatArray  # [n]; NaN: never sent
@@ -173,6 +174,7 @@ _INTEGERS = (
     "request_id",
     "session_id",
     "turn",
+    "worker",
     "prompt_tokens_asked",
     "cached_tokens",
     "output_tokens_asked",

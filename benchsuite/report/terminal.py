@@ -22,6 +22,8 @@ def show(result: RunResult, console: Console, folder: Path) -> None:
     for table in (_metric_table(result), _target_table(result)):
         if table.rows:
             _print_whole(table, console)
+    for node in result.nodes:
+        console.print(_text(node.describe()))
     for warning in result.warnings:
         console.print(_text(f"! {warning}", "yellow"))
     console.print(_text(f"Report: {folder / 'report.html'}"), soft_wrap=True)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from benchsuite.errors import RunError
 from benchsuite.records.client import Client
+from benchsuite.records.node import Node
 from benchsuite.results.curve import Curve
 from benchsuite.results.environment import Environment
 
@@ -32,6 +33,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     planned_due_s: tuple[float, ...]  # first requests of sessions; empty in a closed loop
     issuing_end_s: float | None = None  # when a duration was to end it; None: requests ran out
     num_workers: int = 1  # processes that sent
+    nodes: tuple[Node, ...] = ()  # the machines that sent, where they were several
     clients: tuple[Client, ...] = ()  # of those processes that ended
     selftest: Curve | None = None  # the last one of this machine before the run
     warnings: tuple[str, ...] = ()  # what the run's making had to say

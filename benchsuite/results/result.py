@@ -18,11 +18,13 @@ from benchsuite.metrics.base import Summary
 from benchsuite.metrics.slo import DEFAULT_CLASS, Attainment, Slos, attainment
 from benchsuite.metrics.validity import Check, Validity, checks, judge
 from benchsuite.records.client import Client
+from benchsuite.records.node import Node
 from benchsuite.records.table import RunData
-from benchsuite.results import instrument
+from benchsuite.results import instrument, sender
 from benchsuite.results.curve import Curve
 from benchsuite.results.environment import Environment
 from benchsuite.results.instrument import Instrument
+from benchsuite.results.sender import Sender
 
 SCHEMA_VERSION: Final = "1.0"
 FILE_NAME: Final = "result.json"
@@ -75,6 +77,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     scenario: dict[str, Any] = {}  # resolved, as written in scenario.yaml
     environment: Environment
     instrument: Instrument
+    nodes: tuple[Sender, ...] = ()  # the machines that sent, where they were several
     command: str = ""
     partial: str | None = None  # why the run is incomplete, if it is
 
@@ -92,6 +95,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
         description: str = "",
         command: str = "",
         notes: tuple[str, ...] = (),
+        nodes: tuple[Node, ...] = (),
         clients: tuple[Client, ...] = (),
         selftest: Curve | None = None,
     ) -> Self:
@@ -103,13 +107,19 @@ class RunResult(Struct, frozen=True, kw_only=True):
         measured_by = Instrument.of(data, environment.clock_resolution_s, clients, selftest)
         found = checks(data, validity) + instrument.checks(data, measured_by, validity)
         verdict = judge(found)
+        sent_by = sender.senders(data, nodes)
         return cls(
             benchsuite_version=environment.benchsuite,
             name=name,
             description=description,
             verdict=verdict.verdict,
             reasons=verdict.reasons,
-            warnings=verdict.warnings + notes + _unasked(data, slos),
+            warnings=(
+                *verdict.warnings,
+                *notes,
+                *_unasked(data, slos),
+                *sender.notes(sent_by, validity.send_delay),
+            ),
             checks=found,
             started_at=started_at,
             duration_s=float(np.fmax.reduce(data.finished_s, initial=0.0)),  # passes over NaN
@@ -121,6 +131,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
             scenario=scenario,
             environment=environment,
             instrument=measured_by,
+            nodes=sent_by,
             command=command,
             partial=data.partial,
         )

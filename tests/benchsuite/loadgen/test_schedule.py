@@ -1,5 +1,6 @@
 """Schedules: pure, bounded, the same everywhere, and split without a rest."""
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from benchsuite.arrivals import Arrivals
 from benchsuite.arrivals.closed_loop import ClosedLoop
@@ -22,6 +24,7 @@ from benchsuite.endpoints.openai_chat import OpenAIChat
 from benchsuite.errors import ScenarioError
 from benchsuite.loadgen import schedule as module
 from benchsuite.loadgen.schedule import Schedule
+from benchsuite.request import Message, Scripted, Session
 from benchsuite.scenario import Limits, Scenario
 from benchsuite.workloads import Workload, tokenizer
 from benchsuite.workloads.formats import Jsonl
@@ -320,3 +323,26 @@ def test_a_ramp_ends_by_itself() -> None:
     scenario = Scenario(name="s", endpoint=ENDPOINT, workload=SYNTHETIC, arrivals=ramp)
     schedule = Schedule.plan(scenario, tokenizer.load("bundled"))
     assert schedule.num_requests == 50
+
+
+def test_a_digest_tells_schedules_apart() -> None:
+    """Equal for equal scenarios; any change of when, of what, or of the words alone is seen."""
+    one = planned(Poisson(rate=10), requests=20)
+    assert one.digest() == planned(Poisson(rate=10), requests=20).digest()
+    longer = replace(SYNTHETIC, output_tokens=Fixed(value=9))
+    others = (
+        planned(Poisson(rate=10), requests=20, seed=2),
+        planned(Poisson(rate=11), requests=20),
+        planned(Poisson(rate=10), requests=21),
+        planned(Poisson(rate=10), requests=20, workload=longer),
+        dataclasses.replace(one, draw=lambda: map(_shouted, one.draw())),
+    )
+    assert len({one.digest(), *(other.digest() for other in others)}) == 6
+
+
+def _shouted(session: Session) -> Session:
+    first, *rest = session.requests
+    rendered = first.prompt.render()
+    text = str(rendered.messages[0].content).upper()
+    prompt = Scripted((Message("user", text),), rendered.prompt_tokens)
+    return replace(session, requests=(replace(first, prompt=prompt), *rest))

@@ -12,7 +12,7 @@ from rich.console import Console
 from benchsuite.arrivals.closed_loop import ClosedLoop
 from benchsuite.endpoints.in_process import InProcess
 from benchsuite.loadgen.driver import Stop
-from benchsuite.loadgen.workers import _signals, _work, handlers_kept
+from benchsuite.loadgen.workers import _process, handlers_kept, signals
 from benchsuite.scenario import Limits, Scenario
 from tests.benchsuite.loadgen.test_schedule import SYNTHETIC
 
@@ -21,7 +21,7 @@ def test_a_second_interrupt_that_comes_late_does_not_cost_the_report() -> None:
     """All answers are in and are being written: it is spared, the third one is not."""
     loop, stop, before = asyncio.new_event_loop(), Stop(), signal.getsignal(signal.SIGINT)
     with handlers_kept():
-        with _signals(loop, stop, Console(file=io.StringIO())):
+        with signals(loop, stop, Console(file=io.StringIO())):
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -35,7 +35,7 @@ def test_an_interrupt_after_a_whole_run_ends_the_writing() -> None:
     """What was measured is on the disk; nothing is spared."""
     loop = asyncio.new_event_loop()
     with handlers_kept():
-        with _signals(loop, Stop(), Console(file=io.StringIO())):
+        with signals(loop, Stop(), Console(file=io.StringIO())):
             pass
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -56,7 +56,7 @@ def test_a_worker_goes_without_a_word_when_nobody_listens(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     arguments = (scenario, scenario.endpoint, tmp_path, 0, 1, theirs, None)
-    process = context.Process(target=_work, args=arguments)
+    process = context.Process(target=_process, args=arguments)
     process.start()
     theirs.close()
     ours.close()

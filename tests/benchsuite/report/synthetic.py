@@ -69,6 +69,7 @@ def _assemble(
         request_id=np.arange(num),
         session_id=np.arange(num),
         turn=np.zeros(num, dtype=np.int64),
+        worker=np.zeros(num, dtype=np.int64),
         slo_class=tuple(classes[i % len(classes)] for i in range(num)),
         due_s=np.full(num, np.nan) if is_closed else due_s,
         sent_s=sent_s,
