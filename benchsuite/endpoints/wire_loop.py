@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 STALL_S: Final = 0.005  # not looking at the sockets for longer than this is a stall
+SPIN_S: Final = 3e-4  # at least this long before a timer: waking up takes the kernel a while
 ROUNDING_S: Final = 1e-7  # so that 3 ms, which no float is, are not rounded up to 4
 _READ_MASK: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLRDHUP", 0)
 
@@ -53,8 +54,10 @@ class WireSelector(selectors.BaseSelector):
         self._epoll.unregister(fd)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # Rounded down: the loop comes back at once and polls until its timer is due.
-        wait_s = -1.0 if timeout is None else max(0.0, int(timeout * 1e3) * 1e-3 - ROUNDING_S)
+        # Short of the timer: the loop comes back at once and polls until it is due.
+        wait_s = -1.0
+        if timeout is not None:
+            wait_s = max(0.0, int((timeout - SPIN_S) * 1e3) * 1e-3 - ROUNDING_S)
         ready: list[tuple[selectors.SelectorKey, int]] = []
         reads = self._reads
         before_s = monotonic()
