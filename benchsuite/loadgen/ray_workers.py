@@ -117,6 +117,7 @@ async def _sent(
     slowest_s = max(2 * one.uncertainty_s for one in offsets)
     start_s = time.monotonic() + LEAD_S + LEAD_ROUND_TRIPS * slowest_s
     for node, one in zip(nodes, offsets, strict=True):
+        node.has_records = True
         node.tell(start_s + one.offset_s)
     counts = [0] * workers.cells(len(nodes))
     looking = [asyncio.create_task(node.look(counts)) for node in nodes]
@@ -253,6 +254,9 @@ async def _placed(places: list[_Place]) -> "AsyncIterator[list[_Worker]]":
     try:
         yield found
     finally:
+        leaving = [one.actor.leave.remote() for one in found if not one.has_records]
+        if leaving:
+            ray.wait(leaving, num_returns=len(leaving), timeout=REACHED_WITHIN_S)
         for worker in found:
             ray.kill(worker.actor)
 
@@ -316,6 +320,7 @@ class _Worker:
     actor: Any
     folder: Path | None = None  # over there
     is_lost: bool = False
+    has_records: bool = False  # over there, and not here
     _why: str = "it was not heard of again"
     _work: list[Any] = field(default_factory=list)
 
@@ -376,7 +381,7 @@ class _Worker:
         self.actor = _actor(self.place, num_cpus=0, folder=self.folder)
 
     async def fetch(self, spool: Path) -> None:
-        """Its files into ours; those over there are deleted once all are here."""
+        """Its files into ours."""
         async with asyncio.timeout(FETCHED_WITHIN_S):
             files: list[tuple[str, int]] = await self.actor.files.remote()
         for name, num_bytes in files:
@@ -384,8 +389,7 @@ class _Worker:
                 for start in range(0, num_bytes, PIECE_BYTES):
                     async with asyncio.timeout(FETCHED_WITHIN_S):
                         file.write(await self.actor.piece.remote(name, start))
-        async with asyncio.timeout(FETCHED_WITHIN_S):
-            await self.actor.forget.remote()
+        self.has_records = False
 
 
 # --- what runs over there ---
@@ -446,5 +450,5 @@ class _Node:
             file.seek(start)
             return file.read(PIECE_BYTES)
 
-    def forget(self) -> None:
-        shutil.rmtree(self._folder)
+    def leave(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)

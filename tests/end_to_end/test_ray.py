@@ -230,6 +230,7 @@ def test_a_file_that_one_node_has_not_is_named(network: Network, tmp_path: Path)
     done = network.run("run", path, "--ray", f"{HEAD}:6379", "--out", tmp_path / "run")
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"node {SECOND}: has no {named}" in done.stderr
+    assert not list((network.folder / "tmp").glob("benchsuite-node-*")), "nothing is left behind"
 
 
 @pytest.mark.netns
