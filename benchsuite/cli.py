@@ -5,6 +5,7 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -210,6 +211,9 @@ def _plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("benchsuite: interrupted\n")
         raise SystemExit(INTERRUPTED) from None
+    except Exception:  # noqa: BLE001  the last floor: our own fault, told apart by its exit code
+        traceback.print_exc()
+        raise SystemExit(INTERNAL) from None
 
 
 def main() -> None:

@@ -294,3 +294,19 @@ def test_a_terminal_without_unicode(finished: Path) -> None:
     done = benchsuite("report", finished, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("? valid: end-to-end")
+
+
+def test_a_fault_of_our_own_has_its_own_exit_code() -> None:
+    """What nobody foresaw ends with a traceback and 5, told apart from every other end."""
+    script = (
+        "import sys; sys.argv = ['benchsuite', 'schema']\n"
+        "from benchsuite import cli, scenario\n"
+        "def broken(): raise RuntimeError('unforeseen')\n"
+        "scenario.json_schema = broken\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 5
+    assert "RuntimeError: unforeseen" in done.stderr
