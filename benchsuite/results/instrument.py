@@ -19,6 +19,7 @@ from benchsuite.records.table import BoolArray, FloatArray, RunData
 from benchsuite.results.curve import MARGIN, Curve, Load
 from benchsuite.results.spread import Spread
 
+UNTESTED_S: Final = 1e-4  # of a kernel's stamp, p99, where no selftest tells; 36 to 63 us were seen
 RARE: Final = 0.01  # what concerns fewer tokens than this does not move a 99 % bound
 BUSY: Final = 0.9  # quantile of the loads of single seconds that counts as the run's load
 
@@ -139,10 +140,12 @@ def stamp_error_s(
 def _kernel_error_s(
     clients: tuple[Client, ...], curve: Curve | None, carried: Load
 ) -> float | None:
-    """What the selftest found at this load; without one, how well the clocks are paired."""
+    """What the selftest found at this load; without one, what such stamps are assumed to be off by,
+    or how badly the clocks are paired if that is more."""
     tested_s = None if curve is None else curve.stamp_error_s(carried, "kernel")
-    paired_s = max((client.clock_error_s for client in clients), default=None)
-    return tested_s if tested_s is not None else paired_s
+    if tested_s is not None or not clients:
+        return tested_s
+    return max(UNTESTED_S, *(client.clock_error_s for client in clients))
 
 
 def waited_s(data: RunData) -> FloatArray:
