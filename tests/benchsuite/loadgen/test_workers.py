@@ -4,6 +4,7 @@ import asyncio
 import io
 import multiprocessing
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,29 +18,38 @@ from benchsuite.scenario import Limits, Scenario
 from tests.benchsuite.loadgen.test_schedule import SYNTHETIC
 
 
-def test_a_second_interrupt_that_comes_late_does_not_cost_the_report() -> None:
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop, under Python's own Ctrl-C: what starts in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_that_comes_late_does_not_cost_the_report(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
     """All answers are in and are being written: it is spared, the third one is not."""
-    loop, stop, before = asyncio.new_event_loop(), Stop(), signal.getsignal(signal.SIGINT)
+    stop = Stop()
     with handlers_kept():
         with signals(loop, stop, Console(file=io.StringIO())):
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    loop.close()
     assert stop.interrupted
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_interrupt_after_a_whole_run_ends_the_writing() -> None:
+def test_an_interrupt_after_a_whole_run_ends_the_writing(loop: asyncio.AbstractEventLoop) -> None:
     """What was measured is on the disk; nothing is spared."""
-    loop = asyncio.new_event_loop()
     with handlers_kept():
         with signals(loop, Stop(), Console(file=io.StringIO())):
             pass
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    loop.close()
 
 
 def test_a_worker_goes_without_a_word_when_nobody_listens(
