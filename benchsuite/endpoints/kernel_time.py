@@ -22,6 +22,8 @@ _SOFTWARE: Final = 1 << 4
 CONTROL_BYTES: Final = 128  # room for one control message of three timespecs
 MAX_STEP_S: Final = 1e-3  # more than slewing does in a second (500 ppm)
 STEP_LAG_NS: Final = 1_000_000_000  # what came before a step may be read so long after it
+PROBE_S: Final = 1e-3  # how long a probe lies unread
+BEGIN_S: Final = 0.5  # the worker that switches stamping on has had its turn by then
 _TIMESPECS: Final = struct.Struct("@6q")
 
 
@@ -34,6 +36,50 @@ def enable(sock: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+class Stamping:
+    """Keeps the kernel stamping, from `begin` until `close`.
+
+    The kernel begins to stamp some time after the first socket has asked for it (it patches its
+    own code, and leaves that to a worker), and stops after the last such socket has closed; what
+    arrives in between is stamped when it is read, which nobody can tell from an arrival. So one
+    socket asks throughout, and nothing is believed before a datagram to itself has been stamped
+    at its arrival: net_enable_timestamp() in net/core/dev.c.
+    """
+
+    def __init__(self) -> None:
+        self._probe: socket.socket | None = None
+
+    def begin(self) -> bool:
+        """Whether stamps are of arrivals; waits until they are, for up to BEGIN_S."""
+        self._probe = probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        if not enable(probe):
+            return False
+        probe.bind(("127.0.0.1", 0))
+        probe.settimeout(BEGIN_S)
+        until_s = time.monotonic() + BEGIN_S
+        while time.monotonic() < until_s:
+            try:
+                if self._stamps_arrivals(probe):
+                    return True
+            except OSError:
+                return False  # no loopback here
+        return False
+
+    @staticmethod
+    def _stamps_arrivals(probe: socket.socket) -> bool:
+        """Sent, then left alone for a while: a stamp from before the while is of the arrival."""
+        probe.sendto(b"?", probe.getsockname())
+        sent_ns = time.time_ns()
+        time.sleep(PROBE_S)
+        before_read_ns = time.time_ns()
+        _, control, _, _ = probe.recvmsg(1, CONTROL_BYTES)
+        return 0 < realtime_ns(control) <= (sent_ns + before_read_ns) // 2
+
+    def close(self) -> None:
+        if self._probe is not None:
+            self._probe.close()
 
 
 def realtime_ns(control: Sequence[tuple[int, int, bytes]]) -> int:

@@ -214,6 +214,8 @@ class WireConnection:
         self._busy: dict[int, _Stream] = {}
         self._leaving: dict[int, tuple[asyncio.Timeout, Exchange]] = {}  # opening or being sent
         self._clock = kernel_time.KernelClock()
+        self._stamping = kernel_time.Stamping()
+        self._has_stamps = self._stamping.begin()
 
     async def send(self, request_id: int, body: bytes) -> Exchange:
         """POST `body`; the exchange holds whatever came of it.
@@ -315,7 +317,8 @@ class WireConnection:
                 if self._context is not None:
                     tls = _Tls(self._context, self._where.host)
                     await tls.handshake(self._loop, sock)
-            return _Stream(self._loop, sock, tls, kernel_time.enable(sock))
+            has_stamps = self._has_stamps and kernel_time.enable(sock)
+            return _Stream(self._loop, sock, tls, has_stamps)
         except BaseException:
             sock.close()
             raise
@@ -386,6 +389,7 @@ class WireConnection:
         for stream in self._idle:
             stream.close()
         self._idle.clear()
+        self._stamping.close()
 
 
 def _was_stale(exchange: Exchange) -> bool:

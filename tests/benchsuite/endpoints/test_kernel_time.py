@@ -3,12 +3,14 @@
 import socket
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from unittest.mock import patch
 
 import pytest
 
 from benchsuite.endpoints import kernel_time
-from benchsuite.endpoints.kernel_time import KernelClock
+from benchsuite.endpoints.kernel_time import KernelClock, Stamping
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SO_TIMESTAMPING is Linux's")
@@ -16,9 +18,11 @@ def test_a_stamp_is_the_arrival_and_not_the_read() -> None:
     """Bytes that waited 50 ms to be read are stamped when they came."""
     clock = KernelClock()
     with (
+        closing(Stamping()) as stamping,
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as sender,
     ):
+        assert stamping.begin()
         receiver, _ = server.accept()
         with receiver:
             assert kernel_time.enable(receiver)
@@ -31,6 +35,35 @@ def test_a_stamp_is_the_arrival_and_not_the_read() -> None:
     (came_s,) = clock.monotonic_s([kernel_time.realtime_ns(control)], [read_s])
     assert before_s - 1e-3 < came_s < after_s + 0.02
     assert read_s - came_s > 0.02
+
+
+def _kernel_that_stamps(after_ns: list[int]) -> Callable[[object], int]:
+    """Stamps each datagram so long after it was sent, as far as anybody can tell."""
+    late_ns = iter(after_ns)
+    return lambda control: time.time_ns() - int(kernel_time.PROBE_S * 1e9) + next(late_ns)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SO_TIMESTAMPING is Linux's")
+def test_stamps_are_believed_once_one_is_of_an_arrival() -> None:
+    """As long as the kernel stamps at the read, it is asked again."""
+    late_ns = int(kernel_time.PROBE_S * 1e9)
+    with (
+        closing(Stamping()) as stamping,
+        patch.object(kernel_time, "realtime_ns", _kernel_that_stamps([late_ns, late_ns, -late_ns])),
+    ):
+        assert stamping.begin()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SO_TIMESTAMPING is Linux's")
+@pytest.mark.parametrize("stamp", [0, 2**62], ids=["no stamp", "always late"])
+def test_a_kernel_that_never_stamps_arrivals_is_not_believed(stamp: int) -> None:
+    """A kernel without stamps, or with those of reads alone, leaves the program's own."""
+    with (
+        closing(Stamping()) as stamping,
+        patch.object(kernel_time, "realtime_ns", lambda control: stamp),
+        patch.object(kernel_time, "BEGIN_S", 0.01),
+    ):
+        assert not stamping.begin()
 
 
 def _sampled(pairs: list[tuple[int, int]]) -> KernelClock:
