@@ -4,25 +4,40 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from benchsuite.message import (
+    AudioFile,
+    AudioPart,
+    ImageFile,
+    ImagePart,
+    Message,
+    Part,
+    TextPart,
+    Tool,
+    ToolCall,
+    VideoPart,
+)
+
+__all__ = [
+    "AudioFile",
+    "AudioPart",
+    "Grader",
+    "ImageFile",
+    "ImagePart",
+    "Message",
+    "Part",
+    "Prompt",
+    "Rendered",
+    "Request",
+    "Scripted",
+    "Session",
+    "TextPart",
+    "Tool",
+    "ToolCall",
+    "VideoPart",
+]
+
 Grader = Literal["exact", "number", "choice", "contains"]
 """How an answer is checked: the names in metrics/quality.py."""
-
-
-class ImagePart(Struct, frozen=True, tag="image"):
-    """An image inside a message, as a data URL (`data:image/png;base64,...`)."""
-
-    url: str
-
-
-class TextPart(Struct, frozen=True, tag="text"):
-    text: str
-
-
-class Message(Struct, frozen=True, omit_defaults=True):
-    """One chat message; `content` is text, or parts where it holds more than text."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str | tuple[TextPart | ImagePart, ...]
 
 
 class Rendered(NamedTuple):
@@ -41,13 +56,14 @@ class Prompt(Protocol):
 
 
 class Scripted(Struct, frozen=True):
-    """A prompt that is known word for word."""
+    """A prompt that is known word for word; files that it shows are read when it is rendered."""
 
     messages: tuple[Message, ...]
     prompt_tokens: int
 
     def render(self) -> Rendered:
-        return Rendered(self.messages, self.prompt_tokens)
+        messages = tuple(message.inlined() for message in self.messages)
+        return Rendered(messages, self.prompt_tokens)
 
 
 class Request(Struct, frozen=True):
@@ -61,6 +77,12 @@ class Request(Struct, frozen=True):
     slo_class: str = "default"
     expected: str | None = None  # checkable answer, if any
     grader: Grader | None = None  # how it is checked
+    tools: tuple[Tool, ...] = ()  # that the model may call
+    tool_choice: str | None = None  # auto, none, required, or a tool's name; None: not said
+    effort: str | None = None  # of reasoning: none, minimal, low, medium, high ...; None: not said
+    thinking_budget: int | None = None  # tokens of reasoning at most; None: not said
+    num_samples: int = 1  # answers to the prompt that are asked for at once (n)
+    is_batch: bool = False  # every message of the prompt is a prompt of its own
 
 
 class Session(Struct, frozen=True):

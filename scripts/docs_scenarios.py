@@ -20,6 +20,7 @@ from benchsuite.arrivals import Arrivals
 from benchsuite.arrivals.ramp import RatePoint
 from benchsuite.endpoints import Endpoint
 from benchsuite.endpoints.openai_server import Timeouts
+from benchsuite.endpoints.reasoning_fields import ReasoningFields
 from benchsuite.metrics.slo import Slo
 from benchsuite.metrics.validity import Validity
 from benchsuite.scenario import Limits, Scenario
@@ -51,6 +52,7 @@ GROUPS: Final = (
     Group("Scenario", Scenario, "The top of the file."),
     Group("Endpoints", Endpoint, "`endpoint`: which server, and how it is spoken to."),
     Group("Timeouts", Timeouts, "`endpoint.timeouts`"),
+    Group("Reasoning fields", ReasoningFields, "`endpoint.reasoning`"),
     Group("Workloads", Workload, "`workload`: what is asked."),
     Group("Lengths", Lengths, "`workload.prompt_tokens`, `workload.output_tokens` of `synthetic`"),
     Group("Trace formats", TraceFormat, "`workload.source` of `trace`"),
@@ -205,6 +207,15 @@ endpoint:
   type: openai_chat
   url: "http://localhost:8000"
   timeouts: {connect: 2s, first_token: 60s, between_tokens: 10s, total: 5m}
+""",
+    "ReasoningFields": """
+endpoint:
+  type: openai_chat
+  url: "http://localhost:8000"
+  reasoning:
+    effort: chat_template_kwargs.reasoning_effort
+    switch: chat_template_kwargs.enable_thinking
+    budget: thinking_budget
 """,
     "ReferenceEngine": """
 endpoint:

@@ -5,8 +5,19 @@ from typing import Any, Literal
 
 import msgspec
 
+from benchsuite.endpoints.reasoning_fields import COMMON_FIELDS, ReasoningFields
 from benchsuite.errors import ScenarioError
-from benchsuite.request import ImagePart, Message, Request, TextPart
+from benchsuite.message import (
+    AudioPart,
+    ImagePart,
+    Message,
+    Part,
+    TextPart,
+    Tool,
+    ToolCall,
+    VideoPart,
+)
+from benchsuite.request import Request
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 """`max_tokens` is known to all engines; OpenAI's own newer models want the other."""
@@ -20,12 +31,22 @@ def chat_body(
     max_tokens_field: MaxTokensField = "max_tokens",
     vendor_fields: bool = True,
     running_usage: bool = False,
+    reasoning: ReasoningFields = COMMON_FIELDS,
     extra: Mapping[str, Any] = {},
 ) -> bytes:
-    """JSON for /v1/chat/completions. `extra` goes last; a null in it removes a field of ours."""
-    fields = {"model": model, "messages": [_message(message) for message in messages]}
-    asked = _asked(request, max_tokens_field, vendor_fields, running_usage)
-    return _encode(fields | asked, extra)
+    """JSON for /v1/chat/completions. `extra` goes last; a null in it removes a field of ours.
+
+    Raises ScenarioError for a batch: a chat is one conversation.
+    """
+    if request.is_batch:
+        raise ScenarioError("a batch of prompts in one request needs endpoint openai_completions")
+    fields: dict[str, Any] = {"model": model, "messages": [_message(each) for each in messages]}
+    fields |= _asked(request, max_tokens_field, vendor_fields, running_usage)
+    if request.tools:
+        fields["tools"] = [{"type": "function", "function": tool_fields(t)} for t in request.tools]
+    if request.tool_choice is not None:
+        fields["tool_choice"] = _tool_choice(request.tool_choice)
+    return encoded(reasoning.added(fields | dict(extra), request))
 
 
 def completions_body(
@@ -38,19 +59,36 @@ def completions_body(
     running_usage: bool = False,
     extra: Mapping[str, Any] = {},
 ) -> bytes:
-    """JSON for /v1/completions: the messages' texts, joined by newlines, are the prompt.
+    """JSON for /v1/completions: the messages' texts, joined by newlines, are the prompt; of a
+    batch each is a prompt of its own.
 
-    Raises ScenarioError where a message holds an image.
+    Raises ScenarioError where something is asked that a completion has no place for: images or
+    sound, tools and their calls, reasoning effort.
     """
-    fields = {"model": model, "prompt": "\n".join(_plain(message) for message in messages)}
+    _refuse_what_is_no_text(request)
+    texts = [_plain(message) for message in messages]
+    fields = {"model": model, "prompt": texts if request.is_batch else "\n".join(texts)}
     asked = _asked(request, max_tokens_field, vendor_fields, running_usage)
-    return _encode(fields | asked, extra)
+    return encoded(fields | asked | dict(extra))
+
+
+def tool_fields(tool: Tool) -> dict[str, Any]:
+    """A function as the API describes it."""
+    named: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        named["description"] = tool.description
+    return named | {"parameters": tool.parameters or {"type": "object", "properties": {}}}
+
+
+def encoded(fields: Mapping[str, Any]) -> bytes:
+    """JSON without the fields that are null."""
+    return msgspec.json.encode({k: v for k, v in fields.items() if v is not None})
 
 
 def _asked(
     request: Request, max_tokens_field: MaxTokensField, vendor_fields: bool, running_usage: bool
 ) -> dict[str, Any]:
-    """How long the answer may be, and how it is told.
+    """How long the answer may be, how often it is asked for, and how it is told.
 
     `running_usage` asks for token counts in every chunk: exact, but larger chunks.
     """
@@ -62,33 +100,77 @@ def _asked(
         "stream_options": options,
         max_tokens_field: request.max_output_tokens,
     }
+    if request.num_samples > 1:
+        asked["n"] = request.num_samples
     if vendor_fields and request.ignore_eos:
         asked |= {"ignore_eos": True, "min_tokens": request.max_output_tokens}
     return asked
 
 
-def _encode(fields: dict[str, Any], extra: Mapping[str, Any]) -> bytes:
-    merged = {**fields, **extra}
-    return msgspec.json.encode({k: v for k, v in merged.items() if v is not None})
+def _tool_choice(choice: str) -> str | dict[str, Any]:
+    if choice in ("auto", "none", "required"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
 
 
 def _message(message: Message) -> dict[str, Any]:
     content = message.content
-    if isinstance(content, str):
-        return {"role": message.role, "content": content}
-    return {"role": message.role, "content": [_part(part) for part in content]}
+    fields: dict[str, Any] = {"role": message.role}
+    if message.name is not None:
+        fields["name"] = message.name
+    if message.tool_call_id is not None:
+        fields["tool_call_id"] = message.tool_call_id
+    if message.reasoning is not None:
+        fields["reasoning_content"] = message.reasoning
+    if content is None or isinstance(content, str):
+        fields["content"] = content
+    else:
+        fields["content"] = [field for part in content for field in _part(part)]
+    if message.tool_calls:
+        fields["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    return fields
 
 
-def _part(part: TextPart | ImagePart) -> dict[str, Any]:
-    if isinstance(part, ImagePart):
-        return {"type": "image_url", "image_url": {"url": part.url}}
-    return {"type": "text", "text": part.text}
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _part(part: Part) -> list[dict[str, Any]]:
+    """A part as the API writes it; a video is so many images."""
+    match part:
+        case TextPart():
+            return [{"type": "text", "text": part.text}]
+        case ImagePart():
+            detail = {"detail": part.detail} if part.detail else {}
+            return [{"type": "image_url", "image_url": {"url": part.url, **detail}}]
+        case AudioPart():
+            sound = {"data": part.data, "format": part.format}
+            return [{"type": "input_audio", "input_audio": sound}]
+        case VideoPart():
+            return [field for frame in part.frames for field in _part(frame)]
+        case _:
+            raise AssertionError(f"files are read when a prompt is rendered: {part}")
+
+
+def _refuse_what_is_no_text(request: Request) -> None:
+    asked = {
+        "tools": bool(request.tools or request.tool_choice),
+        "reasoning effort": request.effort is not None or request.thinking_budget is not None,
+    }
+    for what in (name for name, is_asked in asked.items() if is_asked):
+        raise ScenarioError(
+            f"endpoint openai_completions has no {what}: use openai_chat or openai_responses"
+        )
 
 
 def _plain(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    texts = [part.text for part in message.content if isinstance(part, TextPart)]
-    if len(texts) < len(message.content):
+    content = message.content or ""
+    texts = [TextPart(content)] if isinstance(content, str) else list(content)
+    if any(not isinstance(part, TextPart) for part in texts):
         raise ScenarioError("endpoint openai_completions takes text only; images need openai_chat")
-    return "".join(texts)
+    if message.tool_calls or message.role == "tool":
+        raise ScenarioError(
+            "endpoint openai_completions takes text only; tool calls need openai_chat"
+        )
+    return "".join(part.text for part in texts if isinstance(part, TextPart))

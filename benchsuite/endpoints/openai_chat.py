@@ -23,6 +23,7 @@ class OpenAIChat(OpenAIServer, tag="openai_chat", frozen=True):
             model=self.model,
             vendor_fields=self.vendor_fields,
             running_usage=self.running_usage,
+            reasoning=self.reasoning,
             max_tokens_field=self.max_tokens_field,
             extra=self.body_fields,
         )

@@ -26,6 +26,7 @@ from benchsuite.endpoints.base import (
     http_status,
 )
 from benchsuite.endpoints.openai_dialect import decode_stream, has_token
+from benchsuite.endpoints.reasoning_fields import ReasoningFields
 from benchsuite.endpoints.wire_loop import WireLoop
 from benchsuite.errors import EndpointError, ScenarioError
 from benchsuite.spec import DataPath, EnvText, Seconds, Spec, resolve_env
@@ -55,6 +56,7 @@ class OpenAIServer(Spec, frozen=True):
         name="body", default_factory=dict
     )  # further fields of every request, e.g. {temperature: 0}
     vendor_fields: bool = True  # send ignore_eos and min_tokens where a request wants them
+    reasoning: ReasoningFields = ReasoningFields()  # where a request says how much to think
     running_usage: bool = False  # ask for usage with every chunk (vLLM): exact tokens per chunk
     transport: Literal["wire", "aiohttp"] = "wire"
     timeouts: Timeouts = Timeouts()

@@ -17,6 +17,7 @@ from benchsuite.endpoints.in_process import with_tokenizer
 from benchsuite.endpoints.openai_chat import OpenAIChat
 from benchsuite.endpoints.openai_dialect import decode_stream
 from benchsuite.endpoints.openai_server import Timeouts
+from benchsuite.endpoints.reasoning_fields import ReasoningFields
 from benchsuite.endpoints.wire_loop import WireLoop
 from benchsuite.errors import EndpointError, ScenarioError
 from benchsuite.request import Message, Request
@@ -45,6 +46,7 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
     body_fields: dict[str, Any] = msgspec.field(
         name="body", default_factory=dict
     )  # further fields of every request, e.g. {temperature: 0}
+    reasoning: ReasoningFields = ReasoningFields()  # where a request says how much to think
     timeouts: Timeouts = Timeouts()
     start_within: Seconds = 120.0
 
@@ -82,6 +84,7 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
                     url=listening.url,
                     model=listening.model,
                     body_fields=self.body_fields,
+                    reasoning=self.reasoning,
                     timeouts=self.timeouts,
                 )
             finally:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple
 
 from benchsuite.errors import ScenarioError, TraceError
-from benchsuite.request import Message, Prompt, Request, Scripted, Session, TextPart
+from benchsuite.request import Prompt, Request, Scripted, Session
 from benchsuite.spec import Count, Positive, Seconds, Spec
 from benchsuite.workloads import replay
 from benchsuite.workloads.formats import TraceFormat
@@ -151,7 +151,7 @@ class Trace(Spec, frozen=True, tag="trace"):
             prompt: Prompt = Pieces(tokenizer, seed, pieces)
             prompt_tokens = sizes.prompt_tokens
         else:
-            prompt_tokens = sum(tokenizer.counts([_text(message) for message in row.messages]))
+            prompt_tokens = sum(tokenizer.counts([message.text for message in row.messages]))
             prompt = Scripted(row.messages, prompt_tokens)
         return Request(
             id=first + turn,
@@ -181,10 +181,3 @@ def _pieces(sizes: Sizes, copy: int, first: int) -> tuple[Piece, ...]:
         Piece(("block", copy, hash_id), num_tokens)
         for hash_id, num_tokens in zip(sizes.hash_ids, lengths, strict=True)
     )
-
-
-def _text(message: Message) -> str:
-    """The words of a message; images count no tokens here."""
-    if isinstance(message.content, str):
-        return message.content
-    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
