@@ -86,12 +86,33 @@ class Request(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """Requests that must follow each other; a lone request is a session of one."""
+    """Requests that wait for each other; a lone request is a session of one.
+
+    By default each waits for the one before it. With `after` they are a graph: requests that wait
+    for the same one fork, one that waits for several joins. A request is due when the last that it
+    waits for has ended, plus its gap.
+    """
 
     id: int
-    requests: tuple[Request, ...]
+    requests: tuple[Request, ...]  # each stands behind all that it waits for
     gaps_s: tuple[float, ...] = ()  # think or tool time before request i + 1; len(requests) - 1
     start_s: float | None = None  # when a trace says that it began, from the trace's first row
     history: Literal["scripted", "live"] = "scripted"
     # scripted: each request's prompt is complete as it stands;
     # live: the model's real reply is appended to the messages before the next turn's own
+    after: tuple[tuple[int, ...], ...] | None = None  # what request i + 1 waits for, by position
+    # (): the start of the session. A live request goes on with the conversation of the first named
+    fresh: tuple[int, ...] = ()  # live requests that begin a new one instead: a sub-agent's first
+
+    def __post_init__(self) -> None:
+        if self.after is not None:
+            assert len(self.after) == len(self.requests) - 1, "request 0 waits for nothing"
+            for turn, parents in enumerate(self.after, start=1):
+                assert all(0 <= parent < turn for parent in parents), "parents come first"
+                assert len(set(parents)) == len(parents), "each is named once"
+
+    def waits_for(self, turn: int) -> tuple[int, ...]:
+        """Positions of the requests that have to end before request `turn` is due."""
+        if turn == 0:
+            return ()
+        return (turn - 1,) if self.after is None else self.after[turn - 1]

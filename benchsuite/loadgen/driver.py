@@ -8,12 +8,13 @@ The driver decodes nothing but the replies that a live session needs for its nex
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from benchsuite.endpoints.base import Connection, Endpoint, Exchange, TokenCounter, http_status
+from benchsuite.loadgen.order import Order, order
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
 from benchsuite.request import Message, Request, Session
@@ -67,6 +68,27 @@ class _Next(NamedTuple):
     due_s: float | None
     session: Session
     first: Ready
+
+
+@dataclass
+class _Course:
+    """A session under way."""
+
+    session: Session
+    order: Order
+    forks: set[asyncio.Task[None]] = field(default_factory=set)  # walks beside the first
+    _said: dict[int, tuple[Message, ...]] = field(default_factory=dict)  # of live ones, by turn
+
+    def keep(self, turn: int, history: tuple[Message, ...]) -> None:
+        if history:
+            self._said[turn] = history
+
+    def history_of(self, turn: int) -> tuple[Message, ...]:
+        """The messages that stand before the turn's own in a live session."""
+        parents = self.session.waits_for(turn)
+        if not parents or turn in self.session.fresh:
+            return ()
+        return self._said.get(parents[0], ())
 
 
 class _Ahead:
@@ -255,10 +277,11 @@ class Driver:
         except TimeoutError:
             issued.set()
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._sessions.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._sessions.discard(task)
@@ -279,25 +302,52 @@ class Driver:
         return Ready(request, messages, rendered.prompt_tokens, body)
 
     async def _session(self, session: Session, first: Ready, due_s: float | None) -> None:
-        """One session from its first request to its last, or to the first that fails."""
-        ready = first
-        finished_s = 0.0
-        history: tuple[Message, ...] = ()
-        for turn, request in enumerate(session.requests):
+        """One session, until all of its requests have ended or were skipped."""
+        start_s = self._loop.time() if due_s is None else due_s
+        course = _Course(session, order(session, start_s))
+        for turn in course.order.roots()[1:]:
+            self._fork(course, turn)
+        await self._walk(course, 0, first, due_s)
+        while course.forks:
+            await asyncio.wait(course.forks)
+
+    def _fork(self, course: "_Course", turn: int) -> None:
+        task = self._begin(self._walk(course, turn, *self._next(course, turn)))
+        course.forks.add(task)
+        task.add_done_callback(course.forks.discard)
+
+    def _next(self, course: "_Course", turn: int) -> tuple[Ready, float]:
+        """A later request of a session, and when it is due."""
+        ready = self._ready(course.session.requests[turn], course.history_of(turn))
+        return ready, course.order.due_s(turn)
+
+    async def _walk(self, course: "_Course", turn: int, ready: Ready, due_s: float | None) -> None:
+        """From one request to the next that it lets go, to the last or to one that fails.
+
+        Where one lets several go, the others walk on their own.
+        """
+        while True:
             if turn > 0:
-                due_s = finished_s + session.gaps_s[turn - 1]
-                ready = self._ready(request, history)
+                assert due_s is not None
                 await self._sleep_until(due_s)
             if self._is_over or (turn > 0 and self._stop.issuing.is_set()):
-                self._skip(session, turn, "interrupted", "the run ended before it was due")
+                unsent = (turn, *course.order.lost(turn))
+                self._skip(course.session, unsent, "interrupted", "the run ended before it was due")
                 return
-            exchange = await self._send(session, turn, ready, due_s)
-            if _failed(exchange) and turn + 1 < len(session.requests):
-                self._skip(session, turn + 1, "previous_turn", f"turn {turn} failed")
+            exchange = await self._send(course.session, turn, ready, due_s)
+            if _failed(exchange):
+                lost = course.order.lost(turn)
+                self._skip(course.session, lost, "previous_turn", f"turn {turn} failed")
                 return
             assert exchange.finished_s is not None
-            finished_s = exchange.finished_s
-            history = self._history(session, ready, exchange)
+            course.keep(turn, self._history(course.session, ready, exchange))
+            following = course.order.ended(turn, exchange.finished_s)
+            if not following:
+                return
+            turn, *others = following
+            for other in others:
+                self._fork(course, other)
+            ready, due_s = self._next(course, turn)
 
     async def _send(
         self, session: Session, turn: int, ready: Ready, due_s: float | None
@@ -318,10 +368,10 @@ class Driver:
         reply = self._endpoint.decode(exchange, self._count_tokens).text
         return (*ready.messages, Message(role="assistant", content=reply))
 
-    def _skip(self, session: Session, turn: int, error_class: str, error: str) -> None:
+    def _skip(self, session: Session, turns: Iterable[int], error_class: str, error: str) -> None:
         """Records for the turns that will not be sent: nothing that was planned is dropped."""
-        for skipped in range(turn, len(session.requests)):
-            request = session.requests[skipped]
+        for turn in turns:
+            request = session.requests[turn]
             exchange = Exchange(
                 request_id=request.id,
                 stamp_source="user",
@@ -329,7 +379,7 @@ class Driver:
                 error_class=error_class,
                 error=error,
             )
-            self._sink(self._asked(session, skipped, None, request.prompt_tokens), exchange)
+            self._sink(self._asked(session, turn, None, request.prompt_tokens), exchange)
 
     def _asked(self, session: Session, turn: int, due_s: float | None, prompt_tokens: int) -> Asked:
         request = session.requests[turn]

@@ -67,7 +67,7 @@ class Schedule:
         found = hashlib.blake2b(repr(whole).encode(), digest_size=16)
         for at, session in enumerate(islice(self.draw(), DIGEST_SESSIONS)):
             asked = [(one.id, one.prompt_tokens, one.max_output_tokens) for one in session.requests]
-            found.update(repr((session.id, session.gaps_s, asked)).encode())
+            found.update(repr((session.id, session.gaps_s, session.after, asked)).encode())
             if at < DIGEST_PROMPTS:
                 found.update(repr(session.requests[0].prompt.render()).encode())
         return found.hexdigest()
@@ -187,4 +187,6 @@ def _cut(session: Session, num_requests: int) -> Session:
         gaps_s=session.gaps_s[: num_requests - 1],
         start_s=session.start_s,
         history=session.history,
+        after=session.after and session.after[: num_requests - 1],
+        fresh=tuple(turn for turn in session.fresh if turn < num_requests),
     )

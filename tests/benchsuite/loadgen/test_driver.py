@@ -65,7 +65,13 @@ class FakeServer:
             ended.set()
 
 
-def session(*request_ids: int, gaps_s: tuple[float, ...] = (), live: bool = False) -> Session:
+def session(
+    *request_ids: int,
+    gaps_s: tuple[float, ...] = (),
+    live: bool = False,
+    after: tuple[tuple[int, ...], ...] | None = None,
+    fresh: tuple[int, ...] = (),
+) -> Session:
     return Session(
         id=request_ids[0],
         requests=tuple(
@@ -79,6 +85,8 @@ def session(*request_ids: int, gaps_s: tuple[float, ...] = (), live: bool = Fals
         ),
         gaps_s=gaps_s or (0.0,) * (len(request_ids) - 1),
         history="live" if live else "scripted",
+        after=after,
+        fresh=fresh,
     )
 
 
@@ -182,6 +190,52 @@ def test_turns_follow_each_other_after_their_gaps() -> None:
     assert [asked.turn for asked, _ in rows] == [0, 1, 2]
 
 
+def test_requests_fork_and_join() -> None:
+    """Sub-agents run side by side; what waits for several is due when the last of them ended."""
+    server = FakeServer(service_s=1.0)
+    graph = session(0, 1, 2, 3, 4, gaps_s=(0.5, 2.0, 0.0, 4.0), after=((0,), (0,), (1,), (3, 2)))
+    rows = drive(server, open_loop((0.0, graph)))
+    assert {i: at_s for i, at_s, _ in server.sent} == {0: 10, 1: 11.5, 2: 13, 3: 12.5, 4: 18}
+    assert {asked.turn: asked.due_s for asked, _ in rows} == {0: 10, 1: 11.5, 2: 13, 3: 12.5, 4: 18}
+
+
+def test_what_waits_for_nothing_goes_with_the_start_of_its_session() -> None:
+    """In a closed loop, whose sessions are never due, too; the slot is free when all have ended."""
+    graph = session(0, 1, 2, gaps_s=(0.25, 3.0), after=((), ()))
+    for schedule in (
+        open_loop((0.0, graph), (5.0, session(9))),
+        closed_loop(1, iter((graph, session(9)))),
+    ):
+        server = FakeServer(service_s=1.0)
+        drive(server, schedule)
+        assert {i: at_s for i, at_s, _ in server.sent} == {
+            0: 10.0,
+            1: 10.25,
+            2: 13.0,
+            9: 15.0 if schedule.concurrency is None else 14.0,
+        }
+
+
+def test_a_failure_ends_what_waits_for_it_and_nothing_else() -> None:
+    """Descendants are recorded as never sent, once each; the branch beside them goes on."""
+    graph = session(0, 1, 2, 3, 4, 5, after=((0,), (0,), (1,), (2,), (3, 4)))
+    rows = drive(FakeServer(failing=frozenset({1})), open_loop((0.0, graph)))
+    found = {asked.request_id: exchange.error_class for asked, exchange in rows}
+    assert len(rows) == 6
+    assert found == {0: None, 1: "reset", 2: None, 3: "previous_turn", 4: None, 5: "previous_turn"}
+    both = drive(FakeServer(failing=frozenset({1, 2})), open_loop((0.0, graph)))
+    assert [asked.request_id for asked, _ in both] == [0, 1, 3, 5, 2, 4]
+
+
+def test_a_stopped_graph_records_every_request_once() -> None:
+    """Whatever the branches were doing."""
+    graph = session(0, 1, 2, 3, 4, gaps_s=(0.0, 9.0, 0.0, 0.0), after=((0,), (0,), (1,), (2, 3)))
+    rows = drive(FakeServer(service_s=2.0), open_loop((0.0, graph)), stop_at_s=13.0)
+    found = {asked.request_id: exchange.error_class for asked, exchange in rows}
+    assert len(rows) == 5
+    assert found == {0: None, 1: None, 2: "interrupted", 3: "interrupted", 4: "interrupted"}
+
+
 def test_a_scripted_session_sends_its_own_words() -> None:
     """Whatever the model said, a scripted turn is sent as written."""
     server = FakeServer()
@@ -202,6 +256,19 @@ def test_a_live_session_carries_the_replies_on() -> None:
     server = Talking()
     drive(server, open_loop((0.0, session(0, 1, 2, live=True))))
     assert server.sent[2][2] == f"ask 0|{REPLY}|ask 1|{REPLY}|ask 2"
+
+
+def test_a_live_branch_goes_on_with_the_conversation_it_names_first() -> None:
+    """A sub-agent's own conversation begins empty, and the join does not mix the two."""
+    server = FakeServer()
+    graph = session(0, 1, 2, 3, live=True, after=((0,), (1,), (0, 2)), fresh=(1,))
+    drive(server, open_loop((0.0, graph)))
+    assert [body for *_, body in server.sent] == [
+        "ask 0",
+        "ask 1",
+        "ask 1||ask 2",
+        "ask 0||ask 3",
+    ]
 
 
 def test_a_failed_turn_ends_its_session_and_nothing_is_dropped() -> None:
