@@ -25,6 +25,7 @@ FLOORS = {
         {"scenario"},
         {"metrics", "scenario_file"},
         {"arrivals", "workloads", "endpoints", "records", "yaml_file"},
+        {"tools"},  # answers the calls of an agent
         # what several rooms speak of: random streams; what went through an endpoint
         {"spec", "request", "streams", "exchange"},
         {"message"},  # reads the files that a message shows
@@ -53,6 +54,7 @@ MEETING = {
 LATE = {
     "benchsuite/cli.py": "`--help` is instant: a command imports what it needs",
     "benchsuite/endpoints/openai_server.py": "aiohttp takes 0.2 s, and only one transport needs it",
+    "benchsuite/tools/check.py": "jsonschema takes 0.1 s, and only tool calls need it",
     "benchsuite/endpoints/in_process.py": "the engine's server takes 0.2 s; simulations need it",
     "reference_engine/executors/__init__.py": "torch is loaded by an engine that computes, alone",
 }
@@ -71,6 +73,7 @@ LIBRARIES = {
     "aiohttp": {"benchsuite/endpoints/aiohttp_transport.py", "reference_engine/server/app.py"},
     "httptools": {"benchsuite/endpoints/http_framing.py"},
     "httpx": {"benchsuite/endpoints/openai_server.py"},
+    "jsonschema": {"benchsuite/tools/check.py"},
     "plotly": {"benchsuite/report/charts/"},
     "tokenizers": {"benchsuite/workloads/tokenizer.py", "reference_engine/server/tokenizer.py"},
     "typer": {"benchsuite/cli.py"},
