@@ -10,6 +10,8 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from benchsuite.message import ToolCall
+
 StampSource = Literal["kernel", "user", "virtual"]
 Framing = Literal["http", "none"]
 TokensFrom = Literal["usage", "running_usage", "tokenizer", "chunks"]
@@ -91,6 +93,9 @@ class Chunks(NamedTuple):
     tokens: Sequence[int]
 
 
+EMBEDDED: Final = "embedded"
+"""The finish reason of an answer that holds vectors: it has no tokens by nature."""
+
 NO_CHUNKS: Final = Chunks((), (), (), ())
 
 
@@ -104,6 +109,7 @@ class Response(NamedTuple):
     error_class: str | None  # the transport's, or what the body says
     error: str | None
     server_s: Mapping[str, float] = {}  # stage times, where the server reports them
+    tool_calls: tuple[ToolCall, ...] = ()  # whole, arguments as the model wrote them
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:

@@ -202,6 +202,12 @@ endpoint:
     "OpenAICompletions": """
 endpoint: {type: openai_completions, url: "http://localhost:8000", model: my-model}
 """,
+    "OpenAIResponses": """
+endpoint: {type: openai_responses, url: "http://localhost:8000", model: my-model}
+""",
+    "OpenAIEmbeddings": """
+endpoint: {type: openai_embeddings, url: "http://localhost:8000", model: my-embedder}
+""",
     "Timeouts": """
 endpoint:
   type: openai_chat

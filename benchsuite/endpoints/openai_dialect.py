@@ -21,6 +21,7 @@ from msgspec import Raw, Struct
 from benchsuite.endpoints import http_framing, sse
 from benchsuite.endpoints.attribution import attribute
 from benchsuite.endpoints.openai_body import chat_body, completions_body
+from benchsuite.endpoints.tool_calls import tool_calls
 from benchsuite.exchange import Chunks, Exchange, Kind, Response, TokenCounter, Usage
 
 __all__ = ["chat_body", "completions_body", "decode_stream", "error_text", "has_token"]
@@ -188,6 +189,7 @@ def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
         error_class=answer.error_class,
         error=answer.error,
         server_s=_stages(answer.timings),
+        tool_calls=tool_calls(exchange) if _TOOL_CALL in answer.kinds else (),
     )
 
 

@@ -117,8 +117,13 @@ class OpenAIServer(Spec, frozen=True):
         yield self
 
     @asynccontextmanager
-    async def open(self, path: str) -> AsyncIterator[Connection]:
-        """A connection that posts to `path`, once the server answers at all."""
+    async def open(
+        self, path: str, has_token: Callable[[Exchange], bool] = has_token
+    ) -> AsyncIterator[Connection]:
+        """A connection that posts to `path`, once the server answers at all.
+
+        `has_token`: whether any generated text has arrived in such an answer so far.
+        """
         await self.wait_until_ready()
         limits = self.timeouts
         timeouts = wire.Timeouts(

@@ -1,4 +1,5 @@
-"""The tool calls of an answer, put together from its deltas. Made from the exchange on demand.
+"""The tool calls of an answer, put together from its deltas. Made from the exchange, and only
+where decoding has found some.
 
 A delta belongs to the call of its `index`. Servers differ: some leave `index` out, some send every
 call whole under index 0 with an id of its own, some send arguments as an object. A call that the

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from msgspec import Meta, Struct, structs
 
+from benchsuite.exchange import EMBEDDED
 from benchsuite.metrics.generator import issue_delay
 from benchsuite.metrics.latency import itl, ttft
 from benchsuite.metrics.slo import counted_requests, num_unrecorded
@@ -141,8 +142,9 @@ def _errors(data: RunData, limits: Validity) -> Check | None:
 
 
 def _empty_answers(data: RunData, limits: Validity) -> Check | None:
-    """An answer that ended well without a token has no ttft: it would pass unseen."""
-    usable = _usable(data)
+    """An answer that ended well without a token has no ttft: it would pass unseen. Embeddings have
+    none by nature."""
+    usable = _usable(data) & (np.array(data.finish_reason) != EMBEDDED)
     num, limit = int(np.count_nonzero(usable)), limits.errors
     if not num:
         return None
@@ -257,7 +259,7 @@ def _stamps(data: RunData) -> Check | None:
 
 def _output_lengths(data: RunData, limits: Validity) -> list[Check]:
     """Soft where only our tokenizer counted: in the server's tokens it may be as long as asked."""
-    bound = _usable(data) & data.must_reach_asked
+    bound = _usable(data) & data.must_reach_asked & (np.array(data.finish_reason) != EMBEDDED)
     by_server = np.isin(np.array(data.tokens_from, dtype=str), ("usage", "running_usage"))
     cases = (
         ("output_tokens", bound & by_server, True, ""),

@@ -184,3 +184,14 @@ def test_sentences_name_the_number_and_the_limit() -> None:
         "10 of 10 requests left more than 10 ms late (at most 1 may; p99 38 ms): "
         "the client was too slow for this load"
     )
+
+
+def test_embeddings_hold_no_tokens() -> None:
+    """Neither are they empty answers, nor too short ones; an answer without tokens is."""
+    vectors = [
+        record(i, chunks=(), finish_reason="embedded", must_reach_asked=True) for i in (0, 1)
+    ]
+    found = _checks(_run(*vectors))
+    assert "empty_answers" not in found
+    assert "output_lengths" not in found
+    assert not _checks(_run(record(0), record(1, chunks=())))["empty_answers"].ok
