@@ -12,7 +12,8 @@ from rich.table import Table
 from benchsuite.arrivals import Arrivals
 from benchsuite.endpoints import Endpoint
 from benchsuite.errors import ScenarioError
-from benchsuite.metrics import METRICS
+from benchsuite.metrics import METRICS, bound
+from benchsuite.metrics.slo_presets import PRESETS
 from benchsuite.workloads import Workload
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
@@ -40,8 +41,14 @@ def catalogue(kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
             "unit": metric.unit,
             "better": metric.better,
             "shape": metric.shape,
+            "source": metric.source,
+            "doc": metric.doc,
         }
-        for metric in METRICS
+        for metric in METRICS + bound({})
+    ]
+    found["slo_presets"] = [
+        {"name": name, "title": preset.source, "fields": dict.fromkeys(preset.keys, "optional")}
+        for name, preset in PRESETS.items()
     ]
     if kind is None:
         return found

@@ -111,7 +111,8 @@ class _Walk:
             return self._choice(value, by_type, path)
         if isinstance(value, dict) and len(structs) == 1:
             return self._struct(value, structs[0], path)
-        return self._inside(value, kinds[0], path) if len(kinds) == 1 else value
+        plain = [one for one in kinds if one not in structs]
+        return self._inside(value, plain[0], path) if len(plain) == 1 else value
 
     def _choice(self, value: Any, by_type: dict[str, type[Struct]], path: KeyPath) -> Any:
         if not isinstance(value, dict):

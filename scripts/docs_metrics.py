@@ -5,14 +5,17 @@ import textwrap
 from pathlib import Path
 from typing import Final
 
-from benchsuite.metrics import METRICS, statistics, validity
+from benchsuite.metrics import METRICS, attainment, bound, smoothness, statistics, validity
 from benchsuite.metrics.base import Metric
-from benchsuite.metrics.slo import Slo, slo_metrics
+from benchsuite.metrics.objectives import Pace
+from benchsuite.metrics.slo import Slo
+from benchsuite.metrics.slo_presets import PRESETS, Preset
 from benchsuite.metrics.statistics import QUANTILES, values_needed
 
 PATH: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
 _SHAPES: Final = {
     "request": "one value per request",
+    "session": "one value per session",
     "token": "one value per output token",
     "chunk": "one value per chunk",
     "run": "one value per run",
@@ -65,6 +68,23 @@ _SLO: Final = """
 
 """
 
+_SLO_PRESETS: Final = """
+Presets, for `slo: {default: {preset: distserve-chat-13b}}`.
+
+| preset | sets | source |
+|---|---|---|
+"""
+
+_WORDS: Final = """
+### In words
+
+"""
+
+_SMOOTH: Final = """
+### Smoothness
+
+"""
+
 _CHECKS: Final = """
 ## Validity
 
@@ -85,7 +105,13 @@ def page() -> str:
         *(_metric(metric) for metric in METRICS),
         _SLO,
         _paragraph(inspect.getdoc(Slo)),
-        *(_metric(metric) for metric in slo_metrics({})),
+        _SLO_PRESETS,
+        "".join(f"| `{name}` | {_keys(one)} | {one.source} |\n" for name, one in PRESETS.items()),
+        _WORDS,
+        _paragraph(inspect.getdoc(attainment)),
+        _SMOOTH,
+        _paragraph(inspect.getdoc(smoothness)),
+        *(_metric(metric) for metric in bound({})),
         _CHECKS,
         _paragraph(inspect.getdoc(validity)),
         _limits(),
@@ -103,7 +129,24 @@ def _metric(metric: Metric) -> str:
     if metric.shape != "run":
         facts.append(f"over {_OVER[metric.over]}")
     doc = textwrap.fill(metric.doc, 100, break_on_hyphens=False)
+    if metric.source:
+        doc += f"\n\nSource: {metric.source}."
     return f"\n### `{metric.name}`: {metric.title}\n\n*{'; '.join(facts)}.*\n\n{doc}\n"
+
+
+def _keys(preset: Preset) -> str:
+    """What it sets, as a scenario would."""
+    parts = [f"{name} {_value(value)}" for name, value in preset.keys.items()]
+    needs = [f"and your own `{name}`" for name in preset.needs]
+    return "; ".join(parts + needs)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Pace):
+        return f"first {value.first}, then {value.gap * 1e3:g} ms"
+    if isinstance(value, float) and not isinstance(value, bool):
+        return f"{value * 1e3:g} ms" if value not in (0.9, 0.99) else f"{value:g}"
+    return str(value).lower()
 
 
 def _limits() -> str:

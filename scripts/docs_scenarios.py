@@ -21,6 +21,7 @@ from benchsuite.arrivals.ramp import RatePoint
 from benchsuite.endpoints import Endpoint
 from benchsuite.endpoints.openai_server import Timeouts
 from benchsuite.endpoints.reasoning_fields import ReasoningFields
+from benchsuite.metrics.objectives import Idle, Line, Pace
 from benchsuite.metrics.slo import Slo
 from benchsuite.metrics.validity import Validity
 from benchsuite.scenario import Limits, Scenario
@@ -61,6 +62,9 @@ GROUPS: Final = (
     Group("Ramp points", RatePoint, "`arrivals.points` of `ramp`"),
     Group("Limits", Limits, "`limits`"),
     Group("SLOs", Slo, "`slo`, by class of requests"),
+    Group("Limits of a request", Line, "a limit of `slo`, where it depends on the request"),
+    Group("Pace", Pace, "`slo.<class>.pace`: when a reader wants each token."),
+    Group("Idle server", Idle, "`slo.<class>.idle`"),
     Group("Validity", Validity, "`validity`"),
     Group("Engine", EngineConfig, "`endpoint.engine` of `reference_engine` and `in_process`"),
     Group("Executors", Executor, "`endpoint.engine.executor`"),
@@ -141,6 +145,10 @@ _LINES: Final = {
     "Slo.tpot": "time per output token",
     "Slo.e2e_latency": "until the answer has ended",
     "Slo.normalised_latency": "`e2e_latency` per output token",
+    "Slo.preset": "[what a paper or a rule sets](metrics.md#service-level-objectives)",
+    "Idle.ttft": "time to first token there",
+    "Idle.itl": "gap between tokens there",
+    "Idle.e2e_latency": "until the answer has ended, there",
     "EngineConfig.model": f"{', '.join(PRESETS)} (random weights), or a Hugging Face folder",
     "EngineConfig.model_name": "as clients call it; unset: the preset's or folder's name",
     "EngineConfig.tokenizer": "a tokenizer.json(.gz); unset: the folder's own, for a preset ours",
@@ -324,6 +332,23 @@ arrivals:
 slo:
   default: {ttft: 500ms, tpot: 50ms, itl_p99: 200ms}
   batch: {ttfo: 5s, e2e_latency: 60s, normalised_latency: 100ms}
+  long: {ttft: {base: 300ms, per_prompt_token: 250us}, tpot: 50ms, target: 0.9, strict: true}
+  mlperf: {ttft: 2s, tpot: 200ms, at: p99, joint: false}
+  code: {preset: distserve-code-66b, tpot: 150ms}
+  stream: {itl: 100ms, at: p99}
+  reader: {fluidity: 0.9, qoe: 0.95, idle_latency: 1s, pace: {first: 1s, gap: 50ms}}
+""",
+    "Line": """
+slo: {default: {ttft: {base: 150ms, per_prompt_token: 250us, per_image: 620ms}}}
+""",
+    "Pace": """
+slo: {default: {ttft: 500ms, pace: {first: {base: 300ms, per_prompt_token: 250us}, gap: 30ms}}}
+""",
+    "Idle": """
+slo:
+  default:
+    preset: splitwise-9
+    idle: {ttft: {per_prompt_token: 250us}, itl: 30ms, e2e_latency: {per_output_token: 30ms}}
 """,
     "Validity": "validity: {send_delay: 10ms, errors: 0.05, min_requests: 100}",
     "EngineConfig": """

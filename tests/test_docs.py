@@ -276,7 +276,7 @@ for path in sorted(Path("tried").glob("*.py")):
 for path in sorted(Path("tried").glob("*.yaml")):
     load(path)
 listed = str(catalogue.catalogue())
-assert all(name in listed for name in "bursts longest_gap plain_csv ollama shortest_first".split())
+assert all(name in listed for name in "bursts first_gap plain_csv ollama shortest_first".split())
 for path in ("all.yaml", "ollama.yaml"):
     app(["run", path, "--out", path.removesuffix(".yaml")], standalone_mode=False)
 """
@@ -342,5 +342,5 @@ def test_extending(tmp_path: Path) -> None:
         for name in ("all", "ollama")
     ]
     assert [one["requests"]["ok"] for one in results] == [12, 3]
-    assert results[0]["summaries"]["longest_gap"]["n"] == 12
+    assert results[0]["summaries"]["first_gap"]["n"] == 12
     assert results[1]["summaries"]["output_tokens"]["mean"] == 2

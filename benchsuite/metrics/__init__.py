@@ -15,7 +15,16 @@ from benchsuite.metrics.latency import (
     ttft,
     ttft_sent,
 )
-from benchsuite.metrics.slo import Slos, slo_metrics
+from benchsuite.metrics.slo import Slos, slo_of
+from benchsuite.metrics.slo_metrics import slo_metrics
+from benchsuite.metrics.smoothness import (
+    fluid_token_rate,
+    jitter,
+    lacks_fluid,
+    longest_stall,
+    pace_metrics,
+    stalls,
+)
 from benchsuite.metrics.summaries import summaries
 from benchsuite.metrics.throughput import (
     output_token_rate,
@@ -38,6 +47,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("e2e_latency_sent", "E2E latency, from sent", "s", "lower", "request", e2e_latency_sent),
     Metric("normalised_latency", "Normalised latency", "s", "lower", "request", normalised_latency),
     Metric("tps_user", "Tokens/s per user", "tokens/s", "higher", "request", tps_user),
+    Metric("longest_stall", "Longest stall", "s", "lower", "request", longest_stall),
+    Metric("stalls", "Stalls", "", "lower", "request", stalls),
+    Metric("jitter", "Jitter", "s", "lower", "request", jitter),
+    Metric("fluid_token_rate", "Fluid tokens/s", "tokens/s", "higher", "run", fluid_token_rate,
+           lacks=lacks_fluid),
     Metric("request_rate", "Request rate", "requests/s", "higher", "run", request_rate),
     Metric("output_token_rate", "Output tokens/s", "tokens/s", "higher", "run", output_token_rate),
     Metric("total_token_rate", "Total tokens/s", "tokens/s", "higher", "run", total_token_rate),
@@ -52,6 +66,16 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 
 
+def metrics_for(slos: Slos) -> tuple[Metric, ...]:
+    """The catalogue, and what is measured against the SLOs where there are any."""
+    return METRICS + (bound(slos) if slos else ())
+
+
+def bound(slos: Slos) -> tuple[Metric, ...]:
+    """What is measured against SLOs and the pace of tokens that they state."""
+    return slo_metrics(slos) + pace_metrics(lambda name: slo_of(slos, name).reader)
+
+
 def summarise(data: RunData, slos: Slos) -> dict[str, Summary]:
-    """Every metric of the catalogue, and those of the SLOs where there are any, by name."""
-    return summaries(METRICS + (slo_metrics(slos) if slos else ()), data)
+    """Every metric that this run can have, by name."""
+    return summaries(metrics_for(slos), data)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from benchsuite.records.table import FloatArray, RunData
 
 Better = Literal["lower", "higher", "neither"]
-Shape = Literal["request", "chunk", "token", "run"]
+Shape = Literal["request", "session", "chunk", "token", "run"]
 Over = Literal["ok", "sent"]
 Interval = tuple[float, float]
 
@@ -18,10 +18,14 @@ Interval = tuple[float, float]
 class Metric:
     """A definition. Its words are the docstring of `values`; docs/metrics.md takes them from there.
 
-    `values` gives one value per request [n], per chunk [chunks], per token [sum of chunk_tokens] or
-    for the run [1], as `shape` says, and NaN where the metric is undefined. Which of them count is
-    not its business: `summarise` keeps those whose request lies in the measurement window and ended
-    well (`over="ok"`) or was sent at all (`over="sent"`).
+    `values` gives one value per request [n], per session [num_sessions], per chunk [chunks], per
+    token [sum of chunk_tokens] or for the run [1], as `shape` says, and NaN where the metric is
+    undefined. Which of them count is not its business: `summarise` keeps those whose request lies
+    in the measurement window and ended well (`over="ok"`) or was sent at all (`over="sent"`); of
+    sessions those of which every request does.
+
+    `lacks` says what a run does not have that the metric is made of; the metric is then absent,
+    with that reason, and never zero.
     """
 
     name: str
@@ -32,11 +36,22 @@ class Metric:
     values: Callable[[RunData], FloatArray]
     over: Over = "ok"
     interval: Callable[[RunData], Interval | None] | None = None  # of a per-run metric, if known
+    lacks: Callable[[RunData], str | None] | None = None  # why it is absent; None: it is not
 
     @property
     def doc(self) -> str:
         """The definition in words, one paragraph."""
-        return " ".join((self.values.__doc__ or "").split())
+        return self._parts[0]
+
+    @property
+    def source(self) -> str:
+        """Paper, rules or tool that defines it; "" where it is our own."""
+        return self._parts[2].rstrip(".")
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        """The words of the docstring on either side of its `Source:`."""
+        return " ".join((self.values.__doc__ or "").split()).partition(" Source: ")
 
 
 class Summary(Struct, frozen=True, kw_only=True):

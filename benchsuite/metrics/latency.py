@@ -15,21 +15,22 @@ def ttft(data: RunData) -> FloatArray:
     """From when the request was due to its first generated token of any kind (text, reasoning or
     tool call); empty and role-only chunks are no tokens. Counted from due, so that a client that
     falls behind cannot flatter the server (coordinated omission). Where nothing is due, as in a
-    closed loop, from when it was sent. Undefined if no token came. As MLPerf Inference's rules."""
+    closed loop, from when it was sent. Undefined if no token came.
+    Source: MLPerf Inference rules."""
     return data.first_token_s - data.origin_s
 
 
 def ttft_sent(data: RunData) -> FloatArray:
     """From when the first byte of the request left to its first generated token: what clients
-    report that do not know when a request was due (vLLM's, SGLang's ttft). Equals `ttft` if the
-    generator keeps time."""
+    report that do not know when a request was due. Equals `ttft` if the generator keeps time.
+    Source: vLLM and SGLang bench_serving, ttft."""
     return data.first_token_s - data.sent_s
 
 
 def ttfo(data: RunData) -> FloatArray:
     """From when the request was due to its first visible token: text or a tool call, not reasoning.
-    Equals `ttft` for a model that does not reason. Undefined if nothing visible came. AIPerf's
-    time_to_first_output_token."""
+    Equals `ttft` for a model that does not reason. Undefined if nothing visible came.
+    Source: AIPerf, time_to_first_output_token."""
     return data.first_output_s - data.origin_s
 
 
@@ -37,8 +38,8 @@ def tpot(data: RunData) -> FloatArray:
     """Mean time per output token after the first arrival: (last token - first token) / (output
     tokens - tokens of the first arrival). With one token per chunk this is the usual
     (last - first) / (n - 1); a server that sends several tokens at once cannot flatter itself with
-    those of the first chunk. Undefined, not zero, for an answer of one token or one arrival. As
-    MLPerf Endpoints."""
+    those of the first chunk. Undefined, not zero, for an answer of one token or one arrival.
+    Source: MLPerf Endpoints."""
     first = _first_arrivals(data)
     tokens = (data.output_tokens - first.tokens).astype(np.float64)
     time_s = data.last_token_s - data.first_token_s
@@ -49,8 +50,8 @@ def itl(data: RunData) -> FloatArray:
     """Gap between successive output tokens, one value per token. Tokens that came in one arrival
     share the gap before it evenly: k tokens after a gap g are k values of g / k. The tokens of the
     first arrival have no gap and are left out, so the mean over one request is its `tpot`.
-    Quantiles are over tokens: long answers weigh more. Papers also call it time between tokens
-    (Sarathi-Serve, OSDI'24)."""
+    Quantiles are over tokens: long answers weigh more. Papers also call it time between tokens.
+    Source: Sarathi-Serve, OSDI'24."""
     found = data.arrivals
     gap_s = np.full(len(found.at_s), np.nan)
     gap_s[1:] = np.diff(found.at_s)
@@ -62,8 +63,8 @@ def itl(data: RunData) -> FloatArray:
 
 def icl(data: RunData) -> FloatArray:
     """Gap between successive chunks as they came, one value per chunk, however many tokens each
-    holds; zero between chunks that came in one read. AIPerf's inter_chunk_latency; vLLM and others
-    call it inter-token latency."""
+    holds; zero between chunks that came in one read. vLLM and others call it inter-token latency.
+    Source: AIPerf, inter_chunk_latency."""
     gap_s = np.full(len(data.chunk_s), np.nan)
     gap_s[1:] = np.diff(data.chunk_s)
     has_chunks = data.chunk_start[1:] > data.chunk_start[:-1]
@@ -84,14 +85,15 @@ def e2e_latency_sent(data: RunData) -> FloatArray:
 
 def normalised_latency(data: RunData) -> FloatArray:
     """`e2e_latency` / output tokens: the waiting for the first token is shared by all of them, so
-    it falls as answers grow longer. Undefined for an answer without tokens. Orca, OSDI'22."""
+    it falls as answers grow longer. Undefined for an answer without tokens.
+    Source: Orca, OSDI'22."""
     tokens = data.output_tokens.astype(np.float64)
     return _ratio(e2e_latency(data), tokens, tokens > 0)
 
 
 def tps_user(data: RunData) -> FloatArray:
     """1 / `tpot`: how fast one user sees tokens come, after the first. Undefined where `tpot` is,
-    and where all tokens came at one instant. InferenceMAX's interactivity, per request."""
+    and where all tokens came at one instant. Source: InferenceMAX, interactivity."""
     tpot_s = tpot(data)
     return _ratio(np.ones(len(data)), tpot_s, tpot_s > 0)
 

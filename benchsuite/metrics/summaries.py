@@ -10,10 +10,11 @@ from benchsuite.records.table import FloatArray, IntArray, RunData
 
 
 def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
-    """Each of `metrics` over one run, by name, in their order."""
+    """Each of `metrics` that is not absent over one run, by name, in their order."""
+    missing = absent(metrics, data)
+    metrics = tuple(metric for metric in metrics if metric.name not in missing)
     spread = [metric for metric in metrics if metric.shape != "run"]
-    _, session = np.unique(data.session_id, return_inverse=True)
-    samples = [_sample(metric, data, session) for metric in spread]
+    samples = [_sample(metric, data) for metric in spread]
     intervals = _mean_intervals(samples)
     found = {
         metric.name: _of_sample(metric, sample, interval)
@@ -23,6 +24,12 @@ def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
     return {metric.name: found[metric.name] for metric in metrics}
 
 
+def absent(metrics: tuple[Metric, ...], data: RunData) -> dict[str, str]:
+    """Those of `metrics` that cannot be had of this run, and what it lacks."""
+    reasons = {metric.name: metric.lacks and metric.lacks(data) for metric in metrics}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
 class _Sample(NamedTuple):
     """The values of a metric that count, and whose they are."""
 
@@ -30,12 +37,16 @@ class _Sample(NamedTuple):
     session: IntArray  # of each value, from 0
 
 
-def _sample(metric: Metric, data: RunData, session: IntArray) -> _Sample:
-    values = metric.values(data)
+def _sample(metric: Metric, data: RunData) -> _Sample:
+    values, session = metric.values(data), data.session
     counted = data.in_window & (data.ok if metric.over == "ok" else ~np.isnan(data.sent_s))
     if metric.shape == "request":
         chosen = np.flatnonzero(counted & ~np.isnan(values))
         return _Sample(values[chosen], session[chosen])
+    if metric.shape == "session":
+        num_outside = np.bincount(session[~counted], minlength=data.num_sessions)
+        chosen = np.flatnonzero((num_outside == 0) & ~np.isnan(values))
+        return _Sample(values[chosen], chosen)
     owner = data.request_of_chunk if metric.shape == "chunk" else data.request_of_token
     chosen = np.flatnonzero(counted[owner] & ~np.isnan(values))
     return _Sample(values[chosen], session[owner[chosen]])
@@ -43,6 +54,8 @@ def _sample(metric: Metric, data: RunData, session: IntArray) -> _Sample:
 
 def _mean_intervals(samples: list[_Sample]) -> list[Interval | None]:
     """Of all samples at once; sessions without a value in any of them are left out."""
+    if not samples:
+        return []
     num = max(
         (int(sample.session.max()) + 1 for sample in samples if len(sample.values)), default=0
     )

@@ -14,9 +14,9 @@ import numpy as np
 from msgspec import Meta, Struct, structs
 
 from benchsuite.exchange import EMBEDDED
+from benchsuite.metrics.attainment import counted_requests, num_unrecorded
 from benchsuite.metrics.generator import issue_delay
 from benchsuite.metrics.latency import itl, ttft
-from benchsuite.metrics.slo import counted_requests, num_unrecorded
 from benchsuite.metrics.statistics import most_by_chance
 from benchsuite.records.table import BoolArray, FloatArray, RunData
 from benchsuite.spec import Count, Positive, Seconds, Share, Spec

@@ -1,8 +1,9 @@
 """RunData: the records of a run as columns, built once and read by every metric."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchsuite.exchange import Kind
 
+T = TypeVar("T")
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -75,9 +77,18 @@ class RunData:
     samples: dict[str, FloatArray] = field(
         default_factory=dict
     )  # telemetry, [readings, 2]: s, value
+    images: IntArray | None = None  # [n]; None: the workload has none
+    _found: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.request_id)
+
+    def once(self, analysis: Callable[["RunData"], T]) -> T:
+        """`analysis(self)`, worked out once however many metrics are made of it. `analysis` is a
+        function of a module, not one made anew for each call."""
+        if analysis not in self._found:
+            self._found[analysis] = analysis(self)
+        return cast(T, self._found[analysis])
 
     @classmethod
     def from_records(
@@ -125,6 +136,11 @@ class RunData:
         )
 
     @cached_property
+    def num_images(self) -> IntArray:
+        """Images that a request held, [n]."""
+        return np.zeros(len(self), dtype=np.int64) if self.images is None else self.images
+
+    @cached_property
     def request_of_chunk(self) -> IntArray:
         """Index of the request that a chunk belongs to, [chunks]."""
         return np.repeat(np.arange(len(self)), np.diff(self.chunk_start))
@@ -133,6 +149,16 @@ class RunData:
     def request_of_token(self) -> IntArray:
         """Index of the request that a token belongs to, [sum of chunk_tokens]."""
         return np.repeat(self.request_of_chunk, self.chunk_tokens)
+
+    @cached_property
+    def session(self) -> IntArray:
+        """Index of the session that a request belongs to, from 0 in the order of their ids, [n]."""
+        _, session = np.unique(self.session_id, return_inverse=True)
+        return session.astype(np.int64)
+
+    @cached_property
+    def num_sessions(self) -> int:
+        return int(self.session.max()) + 1 if len(self) else 0
 
     @cached_property
     def arrivals(self) -> Arrivals:

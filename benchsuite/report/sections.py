@@ -199,15 +199,17 @@ def targets(result: RunResult) -> tuple[TargetRow, ...]:
     """Each class's attainment, then each of its targets alone."""
     rows: list[TargetRow] = []
     for name, found in result.attainment.items():
-        joint = (f"{found.met:,} of {found.num:,}", _share(found.share), bounds(found.interval))
-        rows.append(TargetRow(name, "all together", "", *joint))
+        joint = _share(found.share, found.is_met if found.is_joint else None)
+        wanted = f"≥ {percent(found.target)}" if found.target is not None else ""
+        met = f"{found.met:,} of {found.num:,}"
+        rows.append(TargetRow(name, "all together", wanted, met, joint, bounds(found.interval)))
         rows += [
             TargetRow(
                 name,
-                slo,
-                milliseconds(target.limit),
-                f"{target.met:,} of {found.num:,}",
-                _share(target.share),
+                slo if target.at == "request" or slo.endswith(target.at) else f"{slo} {target.at}",
+                target.in_words.removeprefix("≤ "),
+                f"{target.met:,} of {target.num or found.num:,}",
+                _share(target.share, target.is_met),
                 bounds(target.interval),
             )
             for slo, target in found.slos.items()
@@ -215,8 +217,10 @@ def targets(result: RunResult) -> tuple[TargetRow, ...]:
     return tuple(rows)
 
 
-def _share(share: float | None) -> str:
-    return "–" if share is None else percent(share)
+def _share(share: float | None, is_met: bool | None) -> str:
+    """Marked where it is held against a target."""
+    mark = "" if is_met is None else "✓ " if is_met else "✗ "
+    return "–" if share is None else mark + percent(share)
 
 
 def checks(result: RunResult) -> tuple[CheckRow, ...]:

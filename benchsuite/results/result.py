@@ -13,9 +13,11 @@ import numpy as np
 from msgspec import Struct
 
 from benchsuite.errors import RunError
-from benchsuite.metrics import summarise
+from benchsuite.metrics import metrics_for, summarise
+from benchsuite.metrics.attainment import Attainment, attainment
 from benchsuite.metrics.base import Summary
-from benchsuite.metrics.slo import DEFAULT_CLASS, Attainment, Slos, attainment
+from benchsuite.metrics.slo import DEFAULT_CLASS, Slos
+from benchsuite.metrics.summaries import absent
 from benchsuite.metrics.validity import Check, Validity, checks, judge
 from benchsuite.records.client import Client
 from benchsuite.records.node import Node
@@ -73,6 +75,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     requests: Counts
     errors: dict[str, int] = {}  # error class -> requests, of the whole run
     summaries: dict[str, Summary] = {}
+    absent: dict[str, str] = {}  # metric that this run cannot have -> what it lacks
     attainment: dict[str, Attainment] = {}  # SLO class -> attainment
     scenario: dict[str, Any] = {}  # resolved, as written in scenario.yaml
     environment: Environment
@@ -127,6 +130,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
             requests=Counts.of(data),
             errors=dict(sorted(Counter(filter(None, data.error_class)).items())),
             summaries=summarise(data, slos),
+            absent=absent(metrics_for(slos), data),
             attainment=attainment(data, slos),
             scenario=scenario,
             environment=environment,

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from benchsuite.metrics.attainment import attainment
 from benchsuite.metrics.latency import tpot, ttft, ttft_sent
-from benchsuite.metrics.slo import Slo, attainment
+from benchsuite.metrics.slo import Slo
 from benchsuite.metrics.statistics import wilson
 from tests.runs import record, run
 

@@ -218,8 +218,8 @@ def _table(classes: dict[str, FloatArray]) -> Table:
 def _limits(result: RunResult, slo: str) -> dict[str, float]:
     """The targets that can be drawn, per SLO class; one where all classes agree."""
     found = {
-        name: attainment.slos[slo].limit
+        name: limit
         for name, attainment in result.attainment.items()
-        if slo in attainment.slos and attainment.slos[slo].limit > 0
+        if slo in attainment.slos and (limit := attainment.slos[slo].limit)
     }
     return dict(list(found.items())[:1]) if len(set(found.values())) == 1 else found

@@ -74,7 +74,7 @@ def _shares(result: RunResult) -> list[_Share]:
         rows.append(_Share(f"{plain(name)}: all targets", name, found.share, found.interval, True))
         rows += [
             _Share(
-                f"{plain(name)}: {plain(slo)} ≤ {milliseconds(target.limit)}",
+                f"{plain(name)}: {plain(slo)} {target.in_words}",
                 name,
                 target.share,
                 target.interval,

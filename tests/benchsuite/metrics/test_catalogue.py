@@ -1,6 +1,7 @@
 """The catalogue as a whole: every metric over every kind of run."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 
 from benchsuite.metrics import METRICS, summarise
-from benchsuite.metrics.slo import Slo, slo_metrics
+from benchsuite.metrics.base import Metric
+from benchsuite.metrics.slo import Slo
+from benchsuite.metrics.slo_metrics import slo_metrics
 from benchsuite.metrics.statistics import QUANTILES
+from benchsuite.metrics.summaries import absent, summaries
 from benchsuite.records.table import RunData
 from tests.runs import failed, never_sent, record, run
 
@@ -50,6 +54,7 @@ def test_names_are_unique_and_every_metric_is_defined_in_words() -> None:
 def test_values_have_the_shape_that_the_metric_states(metric: Any, data: RunData) -> None:
     length = {
         "request": len(data),
+        "session": len(set(data.session_id.tolist())),
         "chunk": len(data.chunk_s),
         "token": int(data.chunk_tokens.sum()),
         "run": 1,
@@ -69,6 +74,38 @@ def test_summaries_hold_numbers_or_none_never_nan(data: RunData) -> None:
         if summary.n == 0:
             assert summary.mean is None
             assert summary.mean_ci is None
+
+
+def test_a_metric_without_what_it_is_made_of_is_absent_with_the_reason() -> None:
+    """Never zero: it is in no summary."""
+    whole = Metric("pages", "Pages", "", "lower", "run", lambda data: np.zeros(1))
+    torn = replace(whole, name="torn", lacks=lambda data: "no page was kept")
+    data = run(record(0))
+    assert absent((whole, torn), data) == {"torn": "no page was kept"}
+    assert set(summaries((whole, torn), data)) == {"pages"}
+
+
+def test_a_session_counts_if_each_of_its_requests_does() -> None:
+    """One value per session, in the order of their ids."""
+    turns = Metric("turns", "Turns", "", "neither", "session", lambda data: np.bincount(
+        data.session, minlength=data.num_sessions).astype(np.float64))  # fmt: skip
+    data = run(
+        record(0, session_id=7), record(1, session_id=7, turn=1),
+        record(2, session_id=8), failed(3, session_id=8, turn=1),
+        record(4, session_id=9),
+    )  # fmt: skip
+    found = summaries((turns,), data)["turns"]
+    assert (found.n, found.min, found.max) == (2, 1.0, 2.0)
+
+
+def test_an_analysis_is_made_once() -> None:
+    """However many metrics are made of it."""
+    calls = []
+    data = run(record(0))
+    assert data.once(lambda data: calls.append(len(data)) or 7) == 7
+    analysis = lambda data: calls.append(len(data)) or 8  # noqa: E731
+    assert [data.once(analysis), data.once(analysis)] == [8, 8]
+    assert calls == [1, 1]
 
 
 def test_slo_metrics_stand_only_where_there_are_limits() -> None:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from benchsuite.metrics.attainment import Attainment, Target
 from benchsuite.metrics.base import Summary
-from benchsuite.metrics.slo import Attainment, Target
 from benchsuite.metrics.validity import Check
 from benchsuite.records.table import FloatArray, RunData
 from benchsuite.results.environment import Environment

@@ -1,0 +1,305 @@
+"""How evenly an answer comes, seen by a reader: deadlines met, waiting while reading, stalls.
+
+Medians of gaps can be gamed: a server that holds tokens back to hand them out evenly improves its
+tail of `itl`, one that drops late requests its good rate. Neither raises `fluidity`, `qoe` or
+`smooth_goodput`, which count from when the request was due and count every token's own deadline.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from benchsuite.metrics.base import Metric
+from benchsuite.metrics.latency import ttft
+from benchsuite.metrics.objectives import Pace, limits
+from benchsuite.records.table import FloatArray, IntArray, RunData
+
+STALL_S: Final = 0.2  # a gap longer than this, and than
+STALL_FACTOR: Final = 5.0  # times the median gap of the run, is a stall
+FLUID_SHARE: Final = 0.9  # of a request's deadlines that a fluid token rate must meet
+FLUID_REQUESTS: Final = 0.99  # share of the requests that must have it
+FLUID_TOLERANCE: Final = 0.01  # of the rate
+MIN_REQUESTS: Final = 100  # to speak of 99 % of them
+
+Paces = Callable[[str], Pace | None]
+"""SLO class -> its pace; None where it has none."""
+
+
+class _Tokens(NamedTuple):
+    """Output tokens of a run, those of one request after another; k tokens that came in one arrival
+    share the gap before it."""
+
+    gap_s: FloatArray  # [tokens]; before each; 0 for those of the first arrival
+    after_first_s: FloatArray  # [tokens]; since the first token of its request
+    request: IntArray  # [tokens]
+    position: IntArray  # [tokens]; from 0
+    start: IntArray  # [n]
+    num: IntArray  # [n]
+
+
+def _tokens(data: RunData) -> _Tokens:
+    found = data.arrivals
+    gap_s = np.zeros(len(found.at_s))
+    gap_s[1:] = np.where(found.is_first[1:], 0.0, np.diff(found.at_s))
+    after_s = found.at_s - data.first_token_s[found.request]
+    request = found.request
+    if not (found.tokens == 1).all():
+        whole = np.repeat(np.arange(len(gap_s)), found.tokens)
+        first = np.cumsum(found.tokens) - found.tokens
+        still = found.tokens[whole] - 1 - (np.arange(len(whole)) - first[whole])  # after it
+        gap_s = gap_s[whole] / found.tokens[whole]
+        after_s = after_s[whole] - still * gap_s
+        request = request[whole]
+    num = np.bincount(request, minlength=len(data))
+    start = np.cumsum(num) - num
+    return _Tokens(gap_s, after_s, request, np.arange(len(request)) - start[request], start, num)
+
+
+# What needs no target
+
+
+def _arrival_gaps(data: RunData) -> FloatArray:
+    """Time before each arrival, [arrivals]; NaN for the first of a request."""
+    found = data.arrivals
+    gap_s = np.full(len(found.at_s), np.nan)
+    gap_s[1:] = np.diff(found.at_s)
+    gap_s[found.is_first] = np.nan
+    return gap_s
+
+
+def longest_stall(data: RunData) -> FloatArray:
+    """Longest time between two successive arrivals of one answer, from its first token on.
+    Undefined for an answer of one arrival."""
+    longest_s = np.full(len(data), np.nan)
+    gap_s, first = data.once(_arrival_gaps), np.flatnonzero(data.arrivals.is_first)
+    if len(first):
+        longest_s[data.arrivals.request[first]] = np.fmax.reduceat(gap_s, first)
+    return longest_s
+
+
+def stalls(data: RunData) -> FloatArray:
+    """How many times an answer stood still: gaps between its arrivals that are longer than 200 ms
+    and than 5 times the median gap of the run. Undefined for an answer of one arrival."""
+    gap_s, request = data.once(_arrival_gaps), data.arrivals.request
+    known = gap_s[~np.isnan(gap_s)]
+    if not len(known):
+        return np.full(len(data), np.nan)
+    limit_s = max(STALL_S, STALL_FACTOR * float(np.median(known)))
+    found = np.bincount(request[gap_s > limit_s], minlength=len(data)).astype(np.float64)
+    num = np.bincount(request, minlength=len(data))
+    found[num < 2] = np.nan
+    return found
+
+
+def jitter(data: RunData) -> FloatArray:
+    """Mean difference, without its sign, between one gap and the next of an answer's arrivals.
+    Undefined below three arrivals. Source: RFC 3550's interarrival jitter, unsmoothed."""
+    gap_s, request = data.once(_arrival_gaps), data.arrivals.request
+    change_s = np.abs(np.diff(gap_s))  # NaN next to a request's first
+    known = ~np.isnan(change_s)
+    num = np.bincount(request[1:][known], minlength=len(data))
+    total_s = np.bincount(request[1:][known], change_s[known], minlength=len(data))
+    found = np.full(len(data), np.nan)
+    np.divide(total_s, num, out=found, where=num > 0)
+    return found
+
+
+def fluid_token_rate(data: RunData) -> FloatArray:
+    """The most tokens/s at which 99 % of the requests meet at least 90 % of their token deadlines,
+    deadlines counted as in `fluidity` from the first token on. One long stall costs the many
+    deadlines that pass within it. Found to 1 %. Source: Etalon, fluid token generation rate."""
+    chosen = _fluid(data)
+    if len(chosen) < MIN_REQUESTS:
+        return np.array([np.nan])
+    gap_s = _least_gap(data.once(_tokens), chosen)
+    return np.array([1.0 / gap_s if gap_s > 0 else np.nan])
+
+
+def lacks_fluid(data: RunData) -> str | None:
+    num = len(_fluid(data))
+    return f"{num} answers of two tokens; it takes {MIN_REQUESTS}" if num < MIN_REQUESTS else None
+
+
+def _fluid(data: RunData) -> IntArray:
+    """Requests that speak of it."""
+    return np.flatnonzero(data.in_window & data.ok & (data.once(_tokens).num > 1))
+
+
+def _least_gap(tokens: _Tokens, chosen: IntArray) -> float:
+    """The smallest deadline that FLUID_REQUESTS of the chosen requests can keep, by bisection of
+    its logarithm. A request that keeps one keeps every longer one, so most are settled early.
+
+    No request misses its longest gap. One that keeps to 9 in 10 deadlines of d has a mean gap of at
+    most 11/9 d: n tokens take at most d for each met and 2 d for each missed deadline.
+    """
+    wanted = int(np.ceil(FLUID_REQUESTS * len(chosen)))
+    has_tokens = np.flatnonzero(tokens.num > 0)
+    longest_s = np.zeros(len(tokens.num))
+    longest_s[has_tokens] = np.maximum.reduceat(tokens.gap_s, tokens.start[has_tokens])
+    mean_s = _sums(tokens.gap_s, tokens)[chosen] / (tokens.num[chosen] - 1)
+    high_s = float(np.sort(longest_s[chosen])[wanted - 1])
+    low_s = min(float(np.sort(mean_s)[wanted - 1]) * 9 / 11, high_s)
+    num_kept = 0
+    while high_s > low_s * (1 + FLUID_TOLERANCE) and low_s > 0:
+        middle_s = float(np.sqrt(low_s * high_s))
+        kept = _deadlines(tokens, chosen, np.zeros(len(chosen)), middle_s) >= FLUID_SHARE
+        if num_kept + np.count_nonzero(kept) >= wanted:
+            high_s, chosen = middle_s, chosen[kept]
+        else:
+            low_s, num_kept = middle_s, num_kept + int(np.count_nonzero(kept))
+            chosen = chosen[~kept]
+    return high_s
+
+
+def _deadlines(
+    tokens: _Tokens, chosen: IntArray, first_late_s: FloatArray, gap_s: float
+) -> FloatArray:
+    """Share of the token deadlines that each chosen request met, [chosen].
+
+    Token 1 is `first_late_s` after its deadline (before it where negative); every later one has
+    `gap_s`, and what an early one left over. A token that comes too late counts as so many missed
+    deadlines as passed while it was waited for, and leaves nothing over.
+    """
+    order = np.argsort(-tokens.num[chosen], kind="stable")
+    start, num = tokens.start[chosen][order], tokens.num[chosen][order]
+    late_s = first_late_s[order]
+    missed = np.where(late_s > 0, 1.0 + np.floor(late_s / gap_s), 0.0)
+    slack_s = np.maximum(-late_s, 0.0)
+    met = (late_s <= 0).astype(np.float64)
+    active = np.searchsorted(-num, -np.arange(int(num[0]) if len(num) else 0), side="left")
+    for position in range(1, len(active)):
+        size = int(active[position])
+        took_s = tokens.gap_s[start[:size] + position]
+        left_s = slack_s[:size] + gap_s - took_s
+        in_time = left_s >= 0
+        met[:size] += in_time
+        passed = np.floor((took_s - slack_s[:size]) / gap_s)
+        missed[:size] += np.where(in_time, 0.0, passed)
+        slack_s[:size] = np.where(in_time, left_s, 0.0)
+    share = np.empty(len(chosen))
+    share[order] = met / np.maximum(met + missed, 1.0)
+    return share
+
+
+# What is held against a pace
+
+
+def fluidity(data: RunData, pace: Pace) -> FloatArray:
+    """Share of an answer's token deadlines that were met, [n]; NaN without a token."""
+    tokens = data.once(_tokens)
+    chosen = np.flatnonzero(tokens.num > 0)
+    late_s = (ttft(data) - limits(pace.first, data))[chosen]
+    found = np.full(len(data), np.nan)
+    found[chosen] = _deadlines(tokens, chosen, late_s, pace.gap)
+    return found
+
+
+def qoe(data: RunData, pace: Pace) -> FloatArray:
+    """1 - delay / whole, over tokens as they are read, [n]; NaN without a token."""
+    tokens = data.once(_tokens)
+    read_s = _running_max(_from_due(data, tokens) - tokens.position * pace.gap, tokens)
+    late_s = np.maximum(read_s - limits(pace.first, data)[tokens.request], 0.0)
+    whole_s = _sums(read_s + tokens.position * pace.gap, tokens)
+    found = np.full(len(data), np.nan)
+    share = np.divide(_sums(late_s, tokens), whole_s, out=np.zeros(len(data)), where=whole_s > 0)
+    return np.where(tokens.num > 0, 1.0 - share, found)
+
+
+def idle_latency(data: RunData, pace: Pace) -> FloatArray:
+    """The most that any token came after its reader wanted it, [n]; NaN without a token."""
+    tokens = data.once(_tokens)
+    wanted_s = limits(pace.first, data)[tokens.request] + tokens.position * pace.gap
+    found = np.full(len(data), np.nan)
+    has_tokens = tokens.num > 0
+    if has_tokens.any():
+        late_s = np.maximum.reduceat(_from_due(data, tokens) - wanted_s, tokens.start[has_tokens])
+        found[has_tokens] = np.maximum(late_s, 0.0)
+    return found
+
+
+def _from_due(data: RunData, tokens: _Tokens) -> FloatArray:
+    """When each token came, from when its request was due, [tokens]."""
+    found: FloatArray = ttft(data)[tokens.request] + tokens.after_first_s
+    return found
+
+
+def _sums(values: FloatArray, tokens: _Tokens) -> FloatArray:
+    sums = np.bincount(tokens.request, values, minlength=len(tokens.num))
+    return sums.astype(np.float64, copy=False)
+
+
+def _running_max(values: FloatArray, tokens: _Tokens) -> FloatArray:
+    """The largest value so far of the same request, [tokens]."""
+    if not len(values):
+        return values
+    apart = float(values.max() - values.min()) + 1.0
+    shift = tokens.request * apart  # every value of a request lies above all of the one before
+    found: FloatArray = np.maximum.accumulate(values + shift) - shift
+    return found
+
+
+_OVER_PACE: Final = {"fluidity": fluidity, "qoe": qoe, "idle_latency": idle_latency}
+
+
+def against(name: str, data: RunData, pace: Pace) -> FloatArray:
+    """One of these by name."""
+    return _OVER_PACE[name](data, pace)
+
+
+def pace_metrics(paces: Paces) -> tuple[Metric, ...]:
+    """What is measured against the pace of each request's class."""
+
+    def of_class(measure: Callable[[RunData, Pace], FloatArray], data: RunData) -> FloatArray:
+        found, classes = np.full(len(data), np.nan), np.array(data.slo_class, dtype=str)
+        for name in sorted(set(data.slo_class)):
+            if (pace := paces(name)) is not None:
+                chosen = classes == name
+                found[chosen] = measure(data, pace)[chosen]
+        return found
+
+    def fluid(data: RunData) -> FloatArray:
+        """Share of the token deadlines of an answer that were met. Token 1 is due
+        `pace.first` after the request was, each later one `pace.gap` after its predecessor; time
+        that an early token leaves over is kept for later ones. A late token misses as many
+        deadlines as pass while it is waited for: a stall costs as much as the slowness that takes
+        as long. Source: Etalon, arXiv:2407.07000, fluidity-index."""
+        return of_class(fluidity, data)
+
+    def experience(data: RunData) -> FloatArray:
+        """1 - (sum of delays) / (sum of reading times), over the tokens of an answer. A token is
+        read when it has come and the reader, who reads one per `pace.gap`, has got to it; it is
+        late by what that is after `pace.first` + i * `pace.gap`. Coming faster than it is read
+        earns nothing. Source: Andes, arXiv:2404.16283, QoE."""
+        return of_class(qoe, data)
+
+    def idle(data: RunData) -> FloatArray:
+        """The longest that a reader sat waiting: the most by which any token came after
+        `pace.first` + i * `pace.gap` from when the request was due; zero if none did. Source:
+        Smooth goodput, arXiv:2410.14257, idle latency."""
+        return of_class(idle_latency, data)
+
+    def smooth(data: RunData) -> FloatArray:
+        """Tokens per second of the window that readers got in time: of each answer that ended well
+        in it its tokens, less one for every `pace.gap` of its `idle_latency`, at least zero. A
+        dropped request earns nothing and a held back token is late: it cannot be gamed by either.
+        The weight of idling is ours. Source: Smooth goodput, arXiv:2410.14257."""
+        start_s, end_s = data.window_s
+        idle_tokens = of_class(lambda data, pace: idle_latency(data, pace) / pace.gap, data)
+        good = np.maximum(data.once(_tokens).num - idle_tokens, 0.0)
+        ended = data.ok & (data.finished_s >= start_s) & (data.finished_s < end_s)
+        length_s = end_s - start_s if end_s > start_s else np.nan
+        return np.array([np.nansum(good[ended]) / length_s])
+
+    def lacks(data: RunData) -> str | None:
+        if any(paces(name) is not None for name in set(data.slo_class)):
+            return None
+        return "no pace: give slo.<class>.pace, or plain limits of ttft and tpot"
+
+    return (
+        Metric("fluidity", "Fluidity", "share", "higher", "request", fluid, lacks=lacks),
+        Metric("qoe", "Reader's experience", "share", "higher", "request", experience, lacks=lacks),
+        Metric("idle_latency", "Idle latency", "s", "lower", "request", idle, lacks=lacks),
+        Metric("smooth_goodput", "Smooth goodput", "tokens/s", "higher", "run", smooth,
+               lacks=lacks),
+    )  # fmt: skip
