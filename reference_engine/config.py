@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from reference_engine.behaviour import Behaviour
 from reference_engine.executors import Executor, Torch
 from reference_engine.policies import ChunkedPrefill, Policy
 from reference_engine.specs import Capacity, ConfigError, Count, ModelSource, NameOrPath, Spec
@@ -23,6 +24,7 @@ class EngineConfig(Spec, frozen=True):
     max_sequences: Count = 64  # in one batch
     max_model_len: Count | None = None  # tokens; None: the model's own, or the pool's if less
     prefix_caching: bool = True
+    behaviour: Behaviour = Behaviour()
 
     @property
     def source(self) -> ModelSource:

@@ -13,7 +13,7 @@ from typing import Final
 from reference_engine.blocks import blocks_needed
 from reference_engine.config import EngineConfig
 from reference_engine.executors.base import StepExecutor
-from reference_engine.sequence import FinishReason, SamplingParams, Sequence
+from reference_engine.sequence import FinishReason, Guide, SamplingParams, Sequence
 from reference_engine.specs import EngineError
 from reference_engine.stats import Gauges, Stats
 from reference_engine.worker import Worker
@@ -77,8 +77,10 @@ class Engine:
             if isinstance(end, Exception):
                 raise end
 
-    def submit(self, prompt_ids: list[int], params: SamplingParams) -> Sequence:
-        """Queue a prompt; read its answer with `tokens`.
+    def submit(
+        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None = None
+    ) -> Sequence:
+        """Queue a prompt; read its answer with `tokens`. `guide` says what may be in it.
 
         Raises PromptTooLongError if it can never fit, EngineError if it cannot be run.
         """
@@ -90,6 +92,7 @@ class Engine:
             params,
             now_s=self._loop.time(),
             max_model_len=self.capacity.max_model_len,
+            guide=guide,
         )
         self._refuse_misfit(sequence)
         views = tuple(worker.view() for worker in self.workers)

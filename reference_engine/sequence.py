@@ -5,9 +5,11 @@ Knows nothing of text, tensors or scheduling. The worker and the engine change i
 
 from asyncio import Future
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
+import numpy as np
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
@@ -41,6 +43,23 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
     stop_token_ids: tuple[int, ...] = ()
 
 
+class Guide(Protocol):
+    """Which tokens an answer may go on with. Follows one sequence; has its state."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer is whole: it ends here unless it is told to go on."""
+        ...
+
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """By token id, whether it may come next; ids beyond the end may not. None: any may."""
+        ...
+
+    def advance(self, token: int) -> None:
+        """Take the token that came."""
+        ...
+
+
 class Sequence:
     """One prompt and the tokens that follow it. Compared and hashed by identity.
 
@@ -55,6 +74,7 @@ class Sequence:
         "block_table",
         "error",
         "finish_reason",
+        "guide",
         "id",
         "last_token_s",
         "num_cached_tokens",
@@ -80,10 +100,12 @@ class Sequence:
         *,
         now_s: float = 0.0,
         max_model_len: int | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self.id = id
         self.prompt_ids = prompt_ids
         self.params = params
+        self.guide = guide
         self.num_prompt_tokens = len(prompt_ids)
         room = params.max_tokens if max_model_len is None else max_model_len - len(prompt_ids)
         self.token_limit = min(params.max_tokens, room)  # outputs after which it ends
@@ -135,7 +157,11 @@ class Sequence:
         outputs = self.output_ids
         outputs.append(token)
         self.last_token_s = now_s
-        if token in self.stop_ids and len(outputs) >= self.params.min_tokens:
+        is_last = token in self.stop_ids
+        if self.guide is not None:
+            self.guide.advance(token)
+            is_last |= self.guide.is_complete and not self.params.ignore_eos
+        if is_last and len(outputs) >= self.params.min_tokens:
             self.finish("stop", now_s)
         elif len(outputs) >= self.token_limit:
             self.finish("length", now_s)

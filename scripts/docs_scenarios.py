@@ -29,6 +29,7 @@ from benchsuite.workloads import Workload
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
 from benchsuite.workloads.trace import Slice
+from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Executor
 from reference_engine.policies import Policy
@@ -67,6 +68,7 @@ GROUPS: Final = (
     Group("Idle server", Idle, "`slo.<class>.idle`"),
     Group("Validity", Validity, "`validity`"),
     Group("Engine", EngineConfig, "`endpoint.engine` of `reference_engine` and `in_process`"),
+    Group("Behaviour", Behaviour, "`endpoint.engine.behaviour`"),
     Group("Executors", Executor, "`endpoint.engine.executor`"),
     Group("Devices", DeviceSpec, "`endpoint.engine.executor.device` of `roofline`, in numbers"),
     Group("Policies", Policy, "`endpoint.engine.policy`"),
@@ -158,6 +160,15 @@ _LINES: Final = {
     "EngineConfig.block_size": "tokens in a KV block",
     "EngineConfig.num_blocks": "KV blocks; unset: what the executor has room for",
     "EngineConfig.max_sequences": "most sequences in one batch",
+    "EngineConfig.behaviour": "what random weights cannot decide",
+    "Behaviour.tool_call_share": "answers that are tool calls under `tool_choice: auto`",
+    "Behaviour.effort": "of requests without `reasoning_effort`",
+    "Behaviour.minimal_tokens": "median thinking, by effort",
+    "Behaviour.low_tokens": "the same",
+    "Behaviour.medium_tokens": "the same",
+    "Behaviour.high_tokens": "the same",
+    "Behaviour.xhigh_tokens": "also of effort `max`",
+    "Behaviour.spread": "standard deviation of the logarithm of thinking lengths",
     "EngineConfig.prefix_caching": "use KV again that an equal prefix has left",
     "Torch.device": "of PyTorch: `cpu`, `cuda`, `cuda:1` ...",
     "Torch.dtype": "of weights and KV; unset: `bfloat16` on CUDA, else `float32`",
@@ -364,6 +375,21 @@ endpoint:
     max_sequences: 32
     max_model_len: 2048
     prefix_caching: true
+    behaviour: {tool_call_share: 0.7, effort: low}
+""",
+    "Behaviour": """
+endpoint:
+  type: reference_engine
+  engine:
+    behaviour:
+      tool_call_share: 0.7
+      effort: low
+      minimal_tokens: 10
+      low_tokens: 50
+      medium_tokens: 200
+      high_tokens: 800
+      xhigh_tokens: 3000
+      spread: 0.3
 """,
     "Torch": """
 endpoint:

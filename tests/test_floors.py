@@ -37,7 +37,7 @@ FLOORS = {
         {"server", ""},  # the public face: Engine, EngineConfig, SamplingParams
         {"engine"},
         {"worker", "config"},
-        {"policies", "executors"},
+        {"policies", "executors", "behaviour"},
         {"step", "blocks", "model", "stats"},
         {"sequence", "specs", "virtual_time"},
     ],
@@ -57,6 +57,7 @@ LATE = {
     "benchsuite/tools/check.py": "jsonschema takes 0.1 s, and only tool calls need it",
     "benchsuite/endpoints/in_process.py": "the engine's server takes 0.2 s; simulations need it",
     "reference_engine/executors/__init__.py": "torch is loaded by an engine that computes, alone",
+    "reference_engine/server/planning.py": "llguidance is of the extra; plain answers do without",
 }
 
 # Functions and classes in an __init__.py, which else holds a union or a catalogue.
@@ -78,6 +79,7 @@ LIBRARIES = {
     "httptools": {"benchsuite/endpoints/http_framing.py"},
     "httpx": {"benchsuite/endpoints/openai_server.py"},
     "jsonschema": {"benchsuite/tools/check.py"},
+    "llguidance": {"reference_engine/server/grammar.py"},
     "plotly": {"benchsuite/report/charts/"},
     "tokenizers": {"benchsuite/workloads/tokenizer.py", "reference_engine/server/tokenizer.py"},
     "typer": {"benchsuite/cli.py"},
@@ -97,6 +99,7 @@ PURE = [
     "benchsuite/scenario.py",
     "benchsuite/streams.py",
     "benchsuite/workloads/",
+    "reference_engine/behaviour.py",
     "reference_engine/blocks.py",
     "reference_engine/executors/costs.py",
     "reference_engine/policies/",

@@ -6,6 +6,8 @@ Tokens are a fixed function of (seed, position). On a virtual-time loop an hour 
 import asyncio
 from typing import Final
 
+import numpy as np
+
 from reference_engine.executors.costs import step_cost
 from reference_engine.sequence import Sequence
 from reference_engine.specs import DeviceSpec, ModelShape
@@ -56,10 +58,15 @@ class RooflineExecutor:
         """Nothing is held."""
 
     def _token(self, sequence: Sequence) -> int:
-        """Id of the next token: (seed, position) mixed and cut to the vocabulary."""
+        """Id of the next token: (seed, position) mixed and cut to what may come."""
         seed = sequence.params.seed
         if seed is None:
             seed = self._seed + sequence.id
         position = sequence.num_prompt_tokens + len(sequence.output_ids)
         mixed = (seed * _SEED_STRIDE + position * _POSITION_STRIDE) & _MASK
-        return (mixed ^ mixed >> 31) % self._vocab_size
+        mixed ^= mixed >> 31
+        allowed = None if sequence.guide is None else sequence.guide.allowed()
+        if allowed is None:
+            return mixed % self._vocab_size
+        ids = np.flatnonzero(allowed[: self._vocab_size])
+        return int(ids[mixed % len(ids)])

@@ -197,4 +197,5 @@ class TorchExecutor:
             number = 0.0
         must_go_on = len(sequence.output_ids) < params.min_tokens
         banned = params.stop_token_ids if must_go_on and not params.ignore_eos else ()
-        return Draw(params.temperature, params.top_p, number, banned)
+        allowed = None if sequence.guide is None else sequence.guide.allowed()
+        return Draw(params.temperature, params.top_p, number, banned, allowed)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -24,6 +25,7 @@ class Draw(NamedTuple):
     top_p: float
     uniform: float  # in [0, 1)
     banned: tuple[int, ...] = ()
+    allowed: NDArray[np.bool_] | None = None  # [up to vocab]; None: all but the banned
 
 
 def uniform(seed: int, position: int) -> float:
@@ -43,9 +45,15 @@ def _mixed(value: int) -> int:
 
 
 def sample(logits: Tensor, draws: Seq[Draw]) -> list[int]:
-    """One token id per row of `logits` [n, vocab] float32; banned ids are overwritten in place."""
+    """One token id per row of `logits` [n, vocab] float32; what may not come is overwritten."""
     vocab = logits.shape[1]
     for row, draw in enumerate(draws):
+        if draw.allowed is not None:
+            known = min(vocab, len(draw.allowed))
+            logits[row, :known].masked_fill_(
+                torch.from_numpy(~draw.allowed[:known]).to(logits.device), -torch.inf
+            )
+            logits[row, known:] = -torch.inf
         if draw.banned:
             logits[row, [token for token in draw.banned if token < vocab]] = -torch.inf
     random = [row for row, draw in enumerate(draws) if draw.temperature > 0]

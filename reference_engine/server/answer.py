@@ -1,14 +1,17 @@
 """One sequence as text: token ids in, pieces of text out, until it ends or a stop string does.
 
-Knows nothing of HTTP or of how answers are spelled.
+A piece is thought, or a tool call's arguments, or text. Knows nothing of HTTP or of how answers are
+spelled.
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from enum import StrEnum
+from typing import Final, NamedTuple, Protocol
 
-from reference_engine.sequence import FinishReason, SamplingParams, Sequence
+from reference_engine.sequence import FinishReason, Guide, SamplingParams, Sequence
 from reference_engine.server.stop_strings import StopStrings
 from reference_engine.server.tokenizer import Detokenizer, Tokenizer
+from reference_engine.server.tool_calls import Call, CallText
 from reference_engine.specs import Capacity
 
 
@@ -25,7 +28,9 @@ class TokenSource(Protocol):
         """Whether new sequences are taken."""
         ...
 
-    def submit(self, prompt_ids: list[int], params: SamplingParams) -> Sequence:
+    def submit(
+        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None = None
+    ) -> Sequence:
         """Queue a sequence. Raises EngineError if it cannot be run."""
         ...
 
@@ -46,6 +51,34 @@ class TokenSource(Protocol):
         ...
 
 
+class Kind(StrEnum):
+    """What a piece of an answer is."""
+
+    TEXT = "text"
+    REASONING = "reasoning"
+    CALL = "call"  # the arguments of a tool call
+
+
+class Piece(NamedTuple):
+    """Some of an answer. Of a tool call's, the first one says which tool, and has no text."""
+
+    kind: Kind
+    text: str
+    call: Call | None = None
+
+
+class Plan(NamedTuple):
+    """What an answer is made of: thinking, then text or a tool call."""
+
+    reasoning_tokens: int = 0
+    functions: tuple[str, ...] = ()  # not empty: the answer calls one of them
+    is_forced: bool = False  # the client named the function itself
+
+
+PLAIN: Final = Plan()
+"""Text from the first token on."""
+
+
 class Answer:
     """Text of one sequence. `output_tokens` counts the tokens read so far, and stays exact where
     their text is held back."""
@@ -56,39 +89,78 @@ class Answer:
         sequence: Sequence,
         tokenizer: Tokenizer,
         stops: tuple[str, ...] = (),
+        plan: Plan = PLAIN,
     ) -> None:
         self._engine = engine
-        self._sequence = sequence
+        self.sequence = sequence
         self._detokenizer = Detokenizer(tokenizer)
-        self._stops = StopStrings(stops) if stops else None
+        self._stops = StopStrings(stops) if stops and not plan.functions else None
+        self._call = CallText(plan.functions) if plan.functions else None
+        self.plan = plan
         self.output_tokens = 0
         self.finish_reason: FinishReason | None = None
 
-    async def pieces(self) -> AsyncIterator[str]:
-        """Non-empty pieces, each as soon as its tokens are there. Cancels the sequence when it is
-        closed early or a stop string ends it."""
-        min_tokens = self._sequence.params.min_tokens
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of thinking read so far."""
+        return min(self.output_tokens, self.plan.reasoning_tokens)
+
+    @property
+    def has_called(self) -> bool:
+        """Whether a tool call was made, to its end."""
+        guide = self.sequence.guide
+        return self._call is not None and guide is not None and guide.is_complete
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Each as soon as its tokens are there; only the head of a call has no text. Cancels the
+        sequence when it is closed early or a stop string ends it."""
+        num_thoughts = self.plan.reasoning_tokens
+        stops_from = max(self.sequence.params.min_tokens, num_thoughts)
         try:
-            async for token_id in self._engine.tokens(self._sequence):
+            async for token_id in self._engine.tokens(self.sequence):
                 self.output_tokens += 1
                 text = self._detokenizer.push(token_id)
-                if self._stops is not None and self.output_tokens > min_tokens:
+                if self.output_tokens <= num_thoughts:
+                    if self.output_tokens == num_thoughts:
+                        text += self._detokenizer.flush()
+                    if text:
+                        yield Piece(Kind.REASONING, text)
+                    continue
+                if self._call is not None:
+                    for piece in self._called(text):
+                        yield piece
+                    continue
+                if self._stops is not None and self.output_tokens > stops_from:
                     text = self._stops.push(text)
                 if text:
-                    yield text
+                    yield Piece(Kind.TEXT, text)
                 if self._stops is not None and self._stops.found:
                     self.finish_reason = "stop"
-                    self._engine.stop(self._sequence)
+                    self._engine.stop(self.sequence)
                     return
-            if text := self._rest():
-                yield text
-            self.finish_reason = self._sequence.finish_reason
+            if self._call is None and (text := self._rest()):
+                yield Piece(self._last_kind(), text)
+            self.finish_reason = self.sequence.finish_reason
         finally:
             self.cancel()
 
     def cancel(self) -> None:
         """Free what the sequence holds, if it still runs."""
-        self._engine.cancel(self._sequence)
+        self._engine.cancel(self.sequence)
+
+    def _called(self, text: str) -> list[Piece]:
+        assert self._call is not None
+        is_new = self._call.name is None
+        arguments = self._call.push(text)
+        pieces = [Piece(Kind.CALL, arguments)] if arguments else []
+        if is_new and self._call.name is not None:
+            head = Call(f"call_{self.sequence.id:016x}", self._call.name)
+            pieces.insert(0, Piece(Kind.CALL, "", head))
+        return pieces
+
+    def _last_kind(self) -> Kind:
+        is_thinking = 0 < self.output_tokens <= self.plan.reasoning_tokens
+        return Kind.REASONING if is_thinking else Kind.TEXT
 
     def _rest(self) -> str:
         """What was held back when the tokens ended."""

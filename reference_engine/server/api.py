@@ -7,24 +7,20 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine, PromptTooLongError
-from reference_engine.sequence import SamplingParams, Sequence
-from reference_engine.server.answer import Answer, TokenSource
-from reference_engine.server.chat_template import ChatMessage, ChatTemplateError
-from reference_engine.server.formats import (
-    CHAT,
-    COMPLETION,
-    EventWriter,
-    Format,
-    Head,
-    count_usage,
-    error_event,
-)
+from reference_engine.executors import Roofline
+from reference_engine.sequence import Guide, SamplingParams, Sequence
+from reference_engine.server.answer import PLAIN, Answer, Plan, TokenSource
+from reference_engine.server.chat_template import ChatPrompt, ChatTemplateError
+from reference_engine.server.choices import Choices
+from reference_engine.server.formats import CHAT, COMPLETION, EventWriter, Format, Head
+from reference_engine.server.planning import Planner
 from reference_engine.server.protocol import (
     ApiError,
     ChatRequest,
@@ -37,8 +33,7 @@ from reference_engine.server.protocol import (
     StreamOptions,
     TokenizeRequest,
     Tokens,
-    Usage,
-    chat_messages,
+    chat_prompt,
     read_body,
 )
 from reference_engine.server.tokenizer import Tokenizer, open_tokenizer
@@ -51,6 +46,9 @@ PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _TOO_LONG: Final = "context_length_exceeded"  # OpenAI's code
 _DEFAULT_COMPLETION_TOKENS: Final = 16  # as OpenAI's /v1/completions
 _LONG_TEXT: Final = 4096  # characters; about a millisecond of tokenizing
+
+
+Result = TypeVar("Result")
 
 
 class EventStream:
@@ -95,8 +93,10 @@ class Api:
         *,
         unix_epoch_s: float = 0.0,
         threads: ThreadPoolExecutor | None = None,
+        planner: Planner | None = None,
     ) -> None:
         self._engine, self._tokenizer, self.model = engine, tokenizer, model
+        self._planner = planner or Planner(Behaviour(), tokenizer, is_random=True, seed=0)
         self._unix_epoch_s, self._threads = unix_epoch_s, threads
         self._started_s = self._unix_time_s()
         self._routes: dict[str, tuple[str, Handler]] = {
@@ -132,13 +132,18 @@ class Api:
     async def _chat(self, body: bytes) -> Reply:
         request = read_body(body, ChatRequest)
         self._check(request)
-        messages = chat_messages(request.messages)
-        size = sum(len(message.content) for message in messages)
-        prompt_ids = await self._encode(lambda: self._encode_chat(messages), size)
+        prompt = chat_prompt(request.messages, request.tools, request.chat_template_kwargs)
+        prompt_ids = await self._encode(lambda: self._encode_chat(prompt), prompt.num_chars)
+        if self._planner.needs_grammar(request):
+            await self._on_thread(lambda: self._planner.grammars)
         limit = request.max_completion_tokens or request.max_tokens
         room = self._engine.capacity.max_model_len - len(prompt_ids)
         params = self._sampling(request, limit or max(room, 1))
-        return await self._generate(request, prompt_ids, params, CHAT, "messages")
+
+        def plan(index: int) -> tuple[Plan, Guide | None]:
+            return self._planner.plan(request, prompt_ids, params.max_tokens, index)
+
+        return await self._generate(request, prompt_ids, params, CHAT, "messages", plan)
 
     async def _completions(self, body: bytes) -> Reply:
         request = read_body(body, CompletionRequest)
@@ -150,7 +155,7 @@ class Api:
         else:
             prompt_ids = prompt
         params = self._sampling(request, request.max_tokens or _DEFAULT_COMPLETION_TOKENS)
-        return await self._generate(request, prompt_ids, params, COMPLETION, "prompt")
+        return await self._generate(request, prompt_ids, params, COMPLETION, "prompt", _as_text)
 
     def _check(self, request: GenerationRequest) -> None:
         if request.model not in (None, self.model):
@@ -180,32 +185,45 @@ class Api:
         params: SamplingParams,
         spelling: Format,
         param: str,
+        plan: Callable[[int], tuple[Plan, Guide | None]],
     ) -> Reply:
         stops = request.stops()
-        sequence = self._submit(prompt_ids, params, param)
-        answer = Answer(self._engine, sequence, self._tokenizer, stops)
-        head = Head(f"{spelling.id_prefix}{sequence.id}", self._unix_time_s(), self.model)
+        self._refuse_too_long(len(prompt_ids), params.max_tokens, param)
+        plans = [plan(index) for index in range(request.n or 1)]
+        answers: list[Answer] = []
+        choices = Choices(answers)
+        try:
+            for index, (one, guide) in enumerate(plans):
+                own = _for_choice(params, one.reasoning_tokens, index)
+                sequence = self._submit(prompt_ids, own, guide, param)
+                answers.append(Answer(self._engine, sequence, self._tokenizer, stops, one))
+        except ApiError:
+            choices.cancel()
+            raise
+        head = Head(
+            f"{spelling.id_prefix}{answers[0].sequence.id}", self._unix_time_s(), self.model
+        )
         if request.stream:
             options = request.stream_options or StreamOptions()
             writer = EventWriter(spelling, head, len(prompt_ids), options)
-            events = _events(answer, sequence, writer)
-            return Reply(200, EVENT_STREAM, EventStream(events, answer.cancel))
-        text = "".join([piece async for piece in answer.pieces()])
-        _raise_failure(answer, sequence)
-        reason, usage = str(answer.finish_reason), _usage(answer, sequence)
-        return _json(spelling.whole(head, text, reason, usage))
+            return Reply(200, EVENT_STREAM, EventStream(choices.events(writer), choices.cancel))
+        return _json(spelling.whole(head, await choices.wholes(), choices.usage()))
 
-    def _submit(self, prompt_ids: list[int], params: SamplingParams, param: str) -> Sequence:
-        """Queue the sequence. Raises ApiError for a prompt or length that cannot be served."""
-        length, most = len(prompt_ids), self._engine.capacity.max_model_len
-        if length + params.max_tokens > most:
+    def _refuse_too_long(self, num_prompt_tokens: int, max_tokens: int, param: str) -> None:
+        most = self._engine.capacity.max_model_len
+        if num_prompt_tokens + max_tokens > most:
             problem = (
-                f"this model's maximum context length is {most} tokens, but {length} prompt tokens"
-                f" and {params.max_tokens} output tokens were asked for"
+                f"this model's maximum context length is {most} tokens, but {num_prompt_tokens} "
+                f"prompt tokens and {max_tokens} output tokens were asked for"
             )
             raise ApiError(400, problem, param=param, code=_TOO_LONG)
+
+    def _submit(
+        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None, param: str
+    ) -> Sequence:
+        """Queue the sequence. Raises ApiError if the engine refuses it."""
         try:
-            return self._engine.submit(prompt_ids, params)
+            return self._engine.submit(prompt_ids, params, guide)
         except PromptTooLongError as error:
             raise ApiError(400, str(error), param=param, code=_TOO_LONG) from error
         except EngineError as error:
@@ -220,24 +238,27 @@ class Api:
 
     async def _encode(self, encode: Callable[[], list[int]], size: int) -> list[int]:
         """Run `encode` for a text of `size` characters, on a thread if it takes long."""
-        if self._threads is None or size < _LONG_TEXT:
-            return encode()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, encode)
+        return encode() if size < _LONG_TEXT else await self._on_thread(encode)
 
-    def _encode_chat(self, messages: list[ChatMessage]) -> list[int]:
+    async def _on_thread(self, work: Callable[[], Result]) -> Result:
+        """Other streams go on meanwhile, where there is a thread."""
+        if self._threads is None:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _encode_chat(self, prompt: ChatPrompt) -> list[int]:
         try:
-            return self._tokenizer.encode_chat(messages)
+            return self._tokenizer.encode_chat(prompt)
         except ChatTemplateError as error:
             raise ApiError(400, str(error), param="messages") from error
 
     async def _tokenize(self, body: bytes) -> Reply:
         request = read_body(body, TokenizeRequest)
+        text = request.prompt if request.prompt is not None else request.content
         if request.messages is not None:
-            messages = chat_messages(request.messages)
-            size = sum(len(message.content) for message in messages)
-            ids = await self._encode(lambda: self._encode_chat(messages), size)
-        elif request.prompt is not None:
-            text = request.prompt
+            prompt = chat_prompt(request.messages, request.tools, request.chat_template_kwargs)
+            ids = await self._encode(lambda: self._encode_chat(prompt), prompt.num_chars)
+        elif text is not None:
             ids = await self._encode(lambda: self._tokenizer.encode(text), len(text))
         else:
             raise ApiError(400, "give prompt (a text) or messages", param="prompt")
@@ -278,38 +299,31 @@ async def open_api(
             f"the tokenizer has {tokenizer.vocab_size} ids, the model {config.model!r} {known}"
         )
     async with Engine.open(config) as engine:
-        name = config.served_name
-        yield Api(engine, tokenizer, name, unix_epoch_s=unix_epoch_s, threads=threads)
+        is_random = config.source.folder is None or isinstance(config.executor, Roofline)
+        yield Api(
+            engine,
+            tokenizer,
+            config.served_name,
+            unix_epoch_s=unix_epoch_s,
+            threads=threads,
+            planner=Planner(config.behaviour, tokenizer, is_random=is_random, seed=config.seed),
+        )
 
 
 def _json(answer: msgspec.Struct) -> Reply:
     return Reply(200, JSON, msgspec.json.encode(answer))
 
 
-async def _events(
-    answer: Answer, sequence: Sequence, writer: EventWriter
-) -> AsyncGenerator[bytes, None]:
-    """The stream. Its opening goes out with the first text, not before: whoever takes the first
-    chunk for the first token measures the right thing."""
-    opening = writer.opening()
-    async for text in answer.pieces():
-        yield opening + writer.text(text, answer.output_tokens)
-        opening = b""
-    try:
-        _raise_failure(answer, sequence)
-    except ApiError as error:
-        yield error_event(error.body())
-    else:
-        yield opening + writer.closing(str(answer.finish_reason), _usage(answer, sequence))
+def _as_text(index: int) -> tuple[Plan, Guide | None]:
+    """A completion: no thinking, no tools."""
+    return PLAIN, None
 
 
-def _raise_failure(answer: Answer, sequence: Sequence) -> None:
-    """Raise ApiError if the engine gave up on the sequence."""
-    if answer.finish_reason in ("error", "cancelled"):
-        problem = f"the engine could not finish this answer: {sequence.error or 'it was cancelled'}"
-        raise ApiError(500, problem, code="engine_error")
-
-
-def _usage(answer: Answer, sequence: Sequence) -> Usage:
-    prompt_tokens, cached_tokens = len(sequence.prompt_ids), sequence.num_cached_tokens
-    return count_usage(prompt_tokens, answer.output_tokens, cached_tokens)
+def _for_choice(params: SamplingParams, reasoning_tokens: int, index: int) -> SamplingParams:
+    """No end token while it thinks; each choice of a seeded request has its own seed."""
+    changes: dict[str, Any] = {}
+    if reasoning_tokens > params.min_tokens:
+        changes["min_tokens"] = reasoning_tokens
+    if index and params.seed is not None:
+        changes["seed"] = params.seed + index
+    return msgspec.structs.replace(params, **changes) if changes else params

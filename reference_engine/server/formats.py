@@ -4,11 +4,13 @@ Events are built once around a mark and cut there, so a token costs one string e
 """
 
 import json
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct
 
+from reference_engine.server.answer import Kind, Piece
 from reference_engine.server.protocol import (
     AssistantMessage,
     ChatChoice,
@@ -19,10 +21,14 @@ from reference_engine.server.protocol import (
     Completion,
     CompletionChoice,
     Delta,
-    PromptTokensDetails,
+    FunctionCall,
+    FunctionDelta,
     StreamOptions,
+    ToolCall,
+    ToolCallDelta,
     Usage,
 )
+from reference_engine.server.tool_calls import Call
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -38,26 +44,38 @@ class Head(NamedTuple):
     model: str
 
 
+class Whole(NamedTuple):
+    """One finished choice. Its call, if any, has the arguments as text."""
+
+    text: str
+    reasoning: str
+    call: Call | None
+    arguments: str
+    finish_reason: str
+
+
 class Format(Protocol):
-    """One of the two APIs."""
+    """One of the two APIs. `index` numbers the choices of an answer."""
 
     id_prefix: str
 
-    def opening(self, head: Head, usage: ChunkUsage) -> Struct | None:
-        """What goes before the first text of a stream, if anything."""
+    def opening(self, head: Head, index: int, usage: ChunkUsage) -> Struct | None:
+        """What goes before the first piece of a stream, if anything."""
         ...
 
-    def part(
-        self, head: Head, text: str | None, finish_reason: str | None, usage: ChunkUsage
-    ) -> Struct:
-        """A part of a stream; text None in the one that only says why it ends."""
+    def part(self, head: Head, index: int, piece: Piece, usage: ChunkUsage) -> Struct:
+        """A part of a stream."""
+        ...
+
+    def end(self, head: Head, index: int, finish_reason: str, usage: ChunkUsage) -> Struct:
+        """The part of a stream that says why a choice ends."""
         ...
 
     def counts(self, head: Head, usage: Usage) -> Struct:
         """The part of a stream that has the token counts and no choice."""
         ...
 
-    def whole(self, head: Head, text: str, finish_reason: str, usage: Usage) -> Struct:
+    def whole(self, head: Head, choices: Sequence[Whole], usage: Usage) -> Struct:
         """The answer in one piece."""
         ...
 
@@ -67,21 +85,25 @@ class ChatFormat:
 
     id_prefix = "chatcmpl-"
 
-    def opening(self, head: Head, usage: ChunkUsage) -> Struct:
-        return self._chunk(head, [ChatChunkChoice(Delta(role="assistant", content=""))], usage)
+    def opening(self, head: Head, index: int, usage: ChunkUsage) -> Struct:
+        return self._chunk(head, [ChatChunkChoice(_ROLE, index)], usage)
 
-    def part(
-        self, head: Head, text: str | None, finish_reason: str | None, usage: ChunkUsage
-    ) -> Struct:
-        choice = ChatChunkChoice(Delta(content=text), finish_reason=finish_reason)
+    def part(self, head: Head, index: int, piece: Piece, usage: ChunkUsage) -> Struct:
+        return self._chunk(head, [ChatChunkChoice(_delta(piece), index)], usage)
+
+    def end(self, head: Head, index: int, finish_reason: str, usage: ChunkUsage) -> Struct:
+        choice = ChatChunkChoice(Delta(), index, finish_reason=finish_reason)
         return self._chunk(head, [choice], usage)
 
     def counts(self, head: Head, usage: Usage) -> Struct:
         return self._chunk(head, [], usage)
 
-    def whole(self, head: Head, text: str, finish_reason: str, usage: Usage) -> Struct:
-        choice = ChatChoice(AssistantMessage(text), finish_reason=finish_reason)
-        return ChatCompletion(head.id, "chat.completion", head.created, head.model, [choice], usage)
+    def whole(self, head: Head, choices: Sequence[Whole], usage: Usage) -> Struct:
+        told = [
+            ChatChoice(_message(one), index, finish_reason=one.finish_reason)
+            for index, one in enumerate(choices)
+        ]
+        return ChatCompletion(head.id, "chat.completion", head.created, head.model, told, usage)
 
     def _chunk(self, head: Head, choices: list[ChatChunkChoice], usage: ChunkUsage) -> Struct:
         kind = "chat.completion.chunk"
@@ -93,21 +115,25 @@ class CompletionFormat:
 
     id_prefix = "cmpl-"
 
-    def opening(self, head: Head, usage: ChunkUsage) -> None:
+    def opening(self, head: Head, index: int, usage: ChunkUsage) -> None:
         return None
 
-    def part(
-        self, head: Head, text: str | None, finish_reason: str | None, usage: ChunkUsage
-    ) -> Struct:
-        choice = CompletionChoice(text or "", finish_reason=finish_reason)
+    def part(self, head: Head, index: int, piece: Piece, usage: ChunkUsage) -> Struct:
+        return self._completion(head, [CompletionChoice(piece.text, index)], usage)
+
+    def end(self, head: Head, index: int, finish_reason: str, usage: ChunkUsage) -> Struct:
+        choice = CompletionChoice("", index, finish_reason=finish_reason)
         return self._completion(head, [choice], usage)
 
     def counts(self, head: Head, usage: Usage) -> Struct:
         return self._completion(head, [], usage)
 
-    def whole(self, head: Head, text: str, finish_reason: str, usage: Usage) -> Struct:
-        choice = CompletionChoice(text, finish_reason=finish_reason)
-        return self._completion(head, [choice], usage)
+    def whole(self, head: Head, choices: Sequence[Whole], usage: Usage) -> Struct:
+        told = [
+            CompletionChoice(one.text, index, finish_reason=one.finish_reason)
+            for index, one in enumerate(choices)
+        ]
+        return self._completion(head, told, usage)
 
     def _completion(self, head: Head, choices: list[CompletionChoice], usage: ChunkUsage) -> Struct:
         kind = "text_completion"
@@ -117,11 +143,29 @@ class CompletionFormat:
 CHAT: Final[Format] = ChatFormat()
 COMPLETION: Final[Format] = CompletionFormat()
 
+_ROLE: Final = Delta(role="assistant", content="")
 
-def count_usage(prompt_tokens: int, output_tokens: int, cached_tokens: int) -> Usage:
-    """The counts of a whole answer."""
-    total = prompt_tokens + output_tokens
-    return Usage(prompt_tokens, output_tokens, total, PromptTokensDetails(cached_tokens))
+
+def _delta(piece: Piece) -> Delta:
+    if piece.kind is Kind.TEXT:
+        return Delta(content=piece.text)
+    if piece.kind is Kind.REASONING:
+        return Delta(reasoning_content=piece.text)
+    if piece.call is None:
+        return Delta(tool_calls=[ToolCallDelta(0, function=FunctionDelta(arguments=piece.text))])
+    function = FunctionDelta(piece.call.name, "")
+    return Delta(tool_calls=[ToolCallDelta(0, piece.call.id, "function", function)])
+
+
+def _message(choice: Whole) -> AssistantMessage:
+    """Content is null beside a call, as with OpenAI."""
+    message = AssistantMessage(choice.text or (None if choice.call else ""))
+    if choice.reasoning:
+        message.reasoning_content = choice.reasoning
+    if choice.call is not None:
+        function = FunctionCall(choice.call.name, choice.arguments)
+        message.tool_calls = [ToolCall(choice.call.id, function)]
+    return message
 
 
 class EventWriter:
@@ -131,29 +175,42 @@ class EventWriter:
         self._spelling, self._head, self._prompt_tokens = spelling, head, prompt_tokens
         self._has_usage = bool(options.include_usage)
         self._is_running = self._has_usage and bool(options.continuous_usage_stats)
-        model = spelling.part(head, _MARK, None, None if self._has_usage else UNSET)
-        self._before, _, self._after = _event(model).rpartition(_ENCODER.encode(_MARK))
-        # Running counts take the place of null, the last field.
-        self._until_usage = self._after.removesuffix(b"null}\n\n")
+        self._frames: dict[tuple[int, Kind], tuple[bytes, bytes]] = {}
 
-    def opening(self) -> bytes:
-        """The event before the first text; empty if this API has none."""
-        opening = self._spelling.opening(self._head, self._usage(0))
+    def opening(self, index: int) -> bytes:
+        """The event before the first text of a choice; empty if this API has none."""
+        opening = self._spelling.opening(self._head, index, self._usage(0))
         return b"" if opening is None else _event(opening)
 
-    def text(self, text: str, output_tokens: int) -> bytes:
-        """The event for a piece of text, `output_tokens` into the answer."""
-        if self._is_running:
+    def piece(self, index: int, piece: Piece, output_tokens: int) -> bytes:
+        """The event for a piece of a choice, `output_tokens` into the answer."""
+        if piece.call is not None:
+            running = self._usage(output_tokens)
+            return _event(self._spelling.part(self._head, index, piece, running))
+        frame = self._frames.get((index, piece.kind))
+        before, after = frame or self._frame(index, piece.kind)
+        if self._is_running:  # the counts take the place of null, the last field
             counts = _ENCODER.encode(self._usage(output_tokens))
-            return b"%b%b%b%b}\n\n" % (self._before, _escape(text), self._until_usage, counts)
-        return b"%b%b%b" % (self._before, _escape(text), self._after)
+            after = b"%b%b}\n\n" % (after.removesuffix(b"null}\n\n"), counts)
+        return b"%b%b%b" % (before, _escape(piece.text), after)
 
-    def closing(self, finish_reason: str, usage: Usage) -> bytes:
-        """The events that end the answer: why it ends, the counts if asked for, `[DONE]`."""
-        running = self._usage(usage.completion_tokens)
-        end = _event(self._spelling.part(self._head, None, finish_reason, running))
+    def end(self, index: int, finish_reason: str, output_tokens: int) -> bytes:
+        """The event that says why a choice ends."""
+        running = self._usage(output_tokens)
+        return _event(self._spelling.end(self._head, index, finish_reason, running))
+
+    def closing(self, usage: Usage) -> bytes:
+        """The events that end the stream: the counts if asked for, `[DONE]`."""
         counts = _event(self._spelling.counts(self._head, usage)) if self._has_usage else b""
-        return end + counts + DONE
+        return counts + DONE
+
+    def _frame(self, index: int, kind: Kind) -> tuple[bytes, bytes]:
+        """What stands before and after the text of such an event."""
+        usage = None if self._has_usage else UNSET
+        model = self._spelling.part(self._head, index, Piece(kind, _MARK), usage)
+        before, _, after = _event(model).rpartition(_ENCODER.encode(_MARK))
+        self._frames[index, kind] = before, after
+        return before, after
 
     def _usage(self, output_tokens: int) -> ChunkUsage:
         if self._is_running:

@@ -5,12 +5,13 @@ In requests unknown fields are ignored and null means default; what has a wrong 
 """
 
 import re
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from reference_engine.server.chat_template import ChatMessage
+from reference_engine.behaviour import Effort
+from reference_engine.server.chat_template import ChatMessage, ChatPrompt
 
 
 class ApiError(Exception):
@@ -56,9 +57,44 @@ class ContentPart(Struct):
     text: str | None = None
 
 
+class FunctionCall(Struct):
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct):
+    id: str
+    function: FunctionCall
+    type: str = "function"
+
+    def told(self) -> dict[str, Any]:
+        """As chat templates read it: arguments are an object, if they are one."""
+        try:
+            arguments = msgspec.json.decode(self.function.arguments)
+        except (msgspec.DecodeError, RecursionError):
+            arguments = self.function.arguments
+        function = {"name": self.function.name, "arguments": arguments}
+        return {"id": self.id, "type": self.type, "function": function}
+
+
 class Message(Struct):
     role: str
     content: str | list[ContentPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+
+    def told(self) -> ChatMessage:
+        """As chat templates read it. Raises ApiError for a part that is no text."""
+        more: dict[str, Any] = {
+            "name": self.name,
+            "tool_calls": self.tool_calls and [call.told() for call in self.tool_calls],
+            "tool_call_id": self.tool_call_id,
+            "reasoning_content": self.reasoning_content,
+        }
+        given = {name: value for name, value in more.items() if value is not None}
+        return ChatMessage(self.role, self.text(), given)
 
     def text(self) -> str:
         """Text of all parts. Raises ApiError for a part that is no text."""
@@ -71,11 +107,43 @@ class Message(Struct):
         return "".join(part.text or "" for part in self.content)
 
 
-def chat_messages(messages: list[Message]) -> list[ChatMessage]:
-    """The conversation as text. Raises ApiError for none, or for parts that are no text."""
+class Function(Struct, omit_defaults=True):
+    name: Annotated[str, Meta(min_length=1)]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(Struct):
+    function: Function
+    type: Literal["function"] = "function"
+
+
+def chat_prompt(
+    messages: list[Message], tools: list[Tool] | None, settings: dict[str, Any] | None
+) -> ChatPrompt:
+    """What a chat template is given. Raises ApiError for none, or for parts that are no text."""
     if not messages:
         raise ApiError(400, "messages must hold at least one message", param="messages")
-    return [ChatMessage(message.role, message.text()) for message in messages]
+    told = [message.told() for message in messages]
+    return ChatPrompt(told, [msgspec.to_builtins(tool) for tool in tools or ()], settings or {})
+
+
+class NamedFunction(Struct):
+    name: str
+
+
+class NamedTool(Struct):
+    function: NamedFunction
+    type: Literal["function"] = "function"
+
+
+class JsonSchema(Struct):
+    schema: dict[str, Any] | None = None
+
+
+class ResponseFormat(Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
 
 
 class GenerationRequest(Struct, kw_only=True):
@@ -91,7 +159,7 @@ class GenerationRequest(Struct, kw_only=True):
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: str | list[str] | None = None
-    n: int | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
 
     def stops(self) -> tuple[str, ...]:
         """The stop strings. Raises ApiError for an empty one."""
@@ -102,8 +170,6 @@ class GenerationRequest(Struct, kw_only=True):
 
     def check(self) -> None:
         """Refuse what would change the answer's meaning if it were ignored."""
-        if self.n not in (None, 1):
-            raise ApiError(400, f"this server gives one answer a request; n is {self.n}", param="n")
         if self.stream_options is not None and not self.stream:
             raise ApiError(
                 400, "stream_options are for streams: set stream to true", param="stream_options"
@@ -113,6 +179,25 @@ class GenerationRequest(Struct, kw_only=True):
 class ChatRequest(GenerationRequest, kw_only=True):
     messages: list[Message]
     max_completion_tokens: Count | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    reasoning_effort: Effort | None = None
+    thinking_token_budget: Natural | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+
+    def callable_tools(self) -> list[Tool]:
+        """Tools that the answer may call: all, the one named, none. Raises ApiError."""
+        choice, tools = self.tool_choice, self.tools or []
+        if isinstance(choice, NamedTool):
+            name = choice.function.name
+            tools = [tool for tool in tools if tool.function.name == name]
+            if not tools:
+                problem = f"tool_choice names {name!r}, which is not among the tools"
+                raise ApiError(400, problem, param="tool_choice")
+        elif choice == "required" and not tools:
+            raise ApiError(400, "tool_choice is required, but no tools are given", param="tools")
+        return [] if choice == "none" else tools
 
 
 class CompletionRequest(GenerationRequest, kw_only=True):
@@ -134,7 +219,10 @@ class CompletionRequest(GenerationRequest, kw_only=True):
 
 class TokenizeRequest(Struct):
     prompt: str | None = None
+    content: str | None = None  # llama.cpp's name
     messages: list[Message] | None = None
+    tools: list[Tool] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class DetokenizeRequest(Struct):
@@ -168,20 +256,39 @@ class PromptTokensDetails(Struct):
     cached_tokens: int
 
 
+class CompletionTokensDetails(Struct):
+    reasoning_tokens: int
+
+
 class Usage(Struct):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails | UnsetType = UNSET
+    completion_tokens_details: CompletionTokensDetails | UnsetType = UNSET
 
 
 ChunkUsage = Usage | None | UnsetType
 """In a stream: UNSET if not asked for, None until the last part, or running counts."""
 
 
+class FunctionDelta(Struct, omit_defaults=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallDelta(Struct, omit_defaults=True):
+    index: int | UnsetType = UNSET
+    id: str | None = None
+    type: str | None = None
+    function: FunctionDelta | None = None
+
+
 class Delta(Struct, omit_defaults=True):
     role: str | None = None
     content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
 
 
 class ChatChunkChoice(Struct):
@@ -201,8 +308,10 @@ class ChatChunk(Struct):
 
 
 class AssistantMessage(Struct):
-    content: str
+    content: str | None
     role: str = "assistant"
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(Struct):

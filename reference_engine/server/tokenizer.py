@@ -16,7 +16,7 @@ import msgspec
 from tokenizers import Tokenizer as TokenizerFile
 
 from reference_engine.config import EngineConfig
-from reference_engine.server.chat_template import ChatMessage, ChatTemplate
+from reference_engine.server.chat_template import ChatPrompt, ChatTemplate
 from reference_engine.specs import ConfigError
 
 UNKNOWN_TOKEN: Final = b"?"
@@ -43,7 +43,7 @@ class Tokenizer(Protocol):
         """Ids of `text`, with what the tokenizer puts around it (a BOS token, if any)."""
         ...
 
-    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
+    def encode_chat(self, prompt: ChatPrompt) -> list[int]:
         """Ids of the conversation, ready for the assistant's answer. Raises ChatTemplateError."""
         ...
 
@@ -97,8 +97,8 @@ class ByteTokenizer:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
-        return self.encode(self._template.render(messages))
+    def encode_chat(self, prompt: ChatPrompt) -> list[int]:
+        return self.encode(self._template.render(prompt))
 
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(map(self.token_bytes, ids)).decode(errors="replace")
@@ -144,8 +144,8 @@ class FileTokenizer:
     def encode(self, text: str) -> list[int]:
         return self._encode(text, add_special_tokens=True)
 
-    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
-        text = self._template.render(messages)
+    def encode_chat(self, prompt: ChatPrompt) -> list[int]:
+        text = self._template.render(prompt)
         return self._encode(text, add_special_tokens=self._chat_adds_special_tokens)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:

@@ -1,6 +1,7 @@
 """The torch executor on a real checkpoint: greedy answers do not depend on the way to them."""
 
 import asyncio
+import json
 import sys
 import threading
 from collections.abc import Sequence as Seq
@@ -15,6 +16,8 @@ from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
 from reference_engine.policies import ChunkedPrefill, Colocated
 from reference_engine.sequence import SamplingParams, Sequence
+from reference_engine.server.grammar import Grammars, call_grammar
+from reference_engine.server.tokenizer import FileTokenizer
 from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
 from reference_engine.step import DecodeWork, PrefillWork, Step, StepOutput
 from tests.reference_engine.model.stories import FOLDER, Story, stories
@@ -267,3 +270,25 @@ def test_a_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_threads_leave_a_core_to_the_others() -> None:
     """At least one, and not all where there are several."""
     assert default_threads() >= 1
+
+
+async def test_a_guide_holds_real_weights_to_its_grammar() -> None:
+    """Beside an answer without one, which stays the golden one."""
+    told = stories()[0]
+    tokenizer = FileTokenizer(FOLDER / "tokenizer.json")
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 22]}}, "required": ["n"]}
+    schema |= {"additionalProperties": False}
+    guide = Grammars(tokenizer).guide(call_grammar({"count": schema}), start=3)
+    params = SamplingParams(max_tokens=200, temperature=0.7, seed=1)
+    async with Engine.open(config()) as engine:
+        guided = engine.submit(told.prompt, params, guide)
+        _, plain = await asyncio.gather(collect(engine, guided), answered(engine, told.prompt))
+    assert plain.output_ids == told.output
+    assert guided.finish_reason == "stop"
+    text = b"".join(map(tokenizer.token_bytes, guided.output_ids[3:])).decode()
+    call = json.loads(text)
+    assert (call["name"], call["arguments"]["n"] in (1, 22)) == ("count", True)
+
+
+async def collect(engine: Engine, sequence: Sequence) -> list[int]:
+    return [token async for token in engine.tokens(sequence)]

@@ -139,3 +139,13 @@ def test_a_tiny_temperature_is_greedy_not_nan() -> None:
     """Temperatures near zero must not overflow."""
     logits = random_logits(1, 64) * 1e4
     assert sample(logits.clone(), [Draw(1e-30, 0.9, 0.7)]) == sample(logits, [GREEDY])
+
+
+def test_only_what_is_allowed_comes() -> None:
+    """Greedy or drawn, whatever the logits; ids beyond the mask are not allowed, and rows without
+    one are left alone."""
+    logits = torch.arange(12.0).repeat(3, 1)
+    allowed = np.zeros(10, dtype=bool)
+    allowed[[3, 5]] = True
+    draws = [GREEDY._replace(allowed=allowed), Draw(1.0, 1.0, 0.01, (), allowed), GREEDY]
+    assert sample(logits, draws) == [5, 3, 11]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from reference_engine.sequence import SamplingParams, Sequence
+from reference_engine.sequence import Guide, SamplingParams, Sequence
 from reference_engine.specs import Capacity, EngineError
 
 
@@ -34,10 +34,12 @@ class ScriptedEngine:
         self.is_waiting = asyncio.Event()  # set once a stuck one has emitted all it will
         self.is_cancelled = asyncio.Event()
 
-    def submit(self, prompt_ids: list[int], params: SamplingParams) -> Sequence:
+    def submit(
+        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None = None
+    ) -> Sequence:
         if self.refusal is not None:
             raise self.refusal
-        sequence = Sequence(len(self.sequences), prompt_ids, params)
+        sequence = Sequence(len(self.sequences), prompt_ids, params, guide=guide)
         sequence.num_cached_tokens = self.cached_tokens
         self.sequences.append(sequence)
         return sequence

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import openai
+import pydantic
 import pytest
 
 from reference_engine.config import EngineConfig
@@ -92,6 +93,36 @@ async def test_openai_clients_stream_helper(client: openai.AsyncOpenAI) -> None:
     assert final.choices[0].finish_reason == "stop"
 
 
+async def test_openai_clients_stream_helper_reads_tool_calls(client: openai.AsyncOpenAI) -> None:
+    """Its parser follows the arguments as they grow and ends with a whole call."""
+    parameters = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    tool: Any = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    async with client.chat.completions.stream(
+        model=MODEL, messages=HELLO, tools=[tool], tool_choice="required", reasoning_effort="low"
+    ) as stream:
+        kinds = {event.type async for event in stream}
+        final = await stream.get_final_completion()
+    (call,) = final.choices[0].message.tool_calls or ()
+    assert "tool_calls.function.arguments.delta" in kinds
+    assert final.choices[0].finish_reason == "tool_calls"
+    assert call.function.name == "f"
+    assert json.loads(call.function.arguments).keys() == {"a"}
+    assert getattr(final.choices[0].message, "reasoning_content")  # noqa: B009 - not the client's
+
+
+async def test_openai_client_parses_structured_output(client: openai.AsyncOpenAI) -> None:
+    """`.parse()` sends a model's schema and gets one of its instances."""
+
+    class Point(pydantic.BaseModel):
+        x: int
+        name: str
+
+    answer = await client.chat.completions.parse(
+        model=MODEL, messages=HELLO, response_format=Point, max_tokens=300
+    )
+    assert isinstance(answer.choices[0].message.parsed, Point)
+
+
 async def test_openai_client_sees_errors_as_its_own(client: openai.AsyncOpenAI) -> None:
     """Each refusal raises the client's matching exception, with message, param and code."""
     with pytest.raises(openai.NotFoundError) as not_found:
@@ -100,8 +131,8 @@ async def test_openai_client_sees_errors_as_its_own(client: openai.AsyncOpenAI) 
     with pytest.raises(openai.BadRequestError) as too_long:
         await client.completions.create(model=MODEL, prompt="x" * 5000, stream=True)
     assert (too_long.value.code, too_long.value.param) == ("context_length_exceeded", "prompt")
-    with pytest.raises(openai.BadRequestError, match="n is 2"):
-        await client.chat.completions.create(model=MODEL, messages=HELLO, n=2)
+    with pytest.raises(openai.BadRequestError, match="<= 128"):
+        await client.chat.completions.create(model=MODEL, messages=HELLO, n=200)
     for prompt in ([9000], [-1]):
         with pytest.raises(openai.BadRequestError, match="token ids must lie between 0 and 8191"):
             await client.completions.create(model=MODEL, prompt=prompt)

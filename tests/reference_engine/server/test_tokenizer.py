@@ -13,7 +13,12 @@ from tokenizers import Tokenizer as TokenizerFile
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from reference_engine.config import EngineConfig
-from reference_engine.server.chat_template import ChatMessage, ChatTemplate, ChatTemplateError
+from reference_engine.server.chat_template import (
+    ChatMessage,
+    ChatPrompt,
+    ChatTemplate,
+    ChatTemplateError,
+)
 from reference_engine.server.tokenizer import (
     ByteTokenizer,
     Detokenizer,
@@ -24,7 +29,7 @@ from reference_engine.server.tokenizer import (
 from reference_engine.specs import ConfigError
 
 SPECIAL = ["<s>", "<|im_start|>", "<|im_end|>"]
-HELLO = [ChatMessage("user", "hello")]
+HELLO = ChatPrompt([ChatMessage("user", "hello")])
 
 
 def byte_level_file() -> TokenizerFile:
@@ -189,7 +194,7 @@ def test_a_compressed_file_that_is_cut_short_is_a_named_error(tmp_path: Path) ->
 
 def test_the_default_template_is_chatml() -> None:
     """Without a template of its own a model gets ChatML, ready for the assistant's turn."""
-    text = ChatTemplate().render([ChatMessage("system", "be brief"), *HELLO])
+    text = ChatTemplate().render(ChatPrompt([ChatMessage("system", "be brief"), *HELLO.messages]))
     assert text == (
         "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n"
         "<|im_start|>assistant\n"

@@ -1,0 +1,136 @@
+"""All answers to one request, side by side: `n` sequences, whole or as one stream of events."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from reference_engine.server.answer import Answer, Kind, Piece
+from reference_engine.server.formats import EventWriter, Whole, error_event
+from reference_engine.server.protocol import (
+    ApiError,
+    CompletionTokensDetails,
+    PromptTokensDetails,
+    Usage,
+)
+
+
+class Choices:
+    """The answers, numbered from 0. Leaving early cancels them all."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = answers
+
+    def cancel(self) -> None:
+        """Free what still runs."""
+        for answer in self._answers:
+            answer.cancel()
+
+    async def wholes(self) -> list[Whole]:
+        """Each answer in one piece. Raises ApiError if the engine gave up on one."""
+        try:
+            return await asyncio.gather(*map(_whole, self._answers))
+        finally:
+            self.cancel()
+
+    async def events(self, writer: EventWriter) -> AsyncGenerator[bytes, None]:
+        """The stream. A choice's opening goes out with its first text, not before: whoever takes
+        the first chunk for the first token measures the right thing."""
+        openings = [writer.opening(index) for index in range(len(self._answers))]
+        num_open = len(self._answers)
+        async with aclosing(self._pieces()) as pieces:
+            try:
+                async for index, piece in pieces:
+                    if piece is not None:
+                        event = writer.piece(index, piece, self._output_tokens)
+                    else:
+                        reason = finish_reason(self._answers[index])
+                        event = writer.end(index, reason, self._output_tokens)
+                        num_open -= 1
+                        if not num_open:
+                            event += writer.closing(self.usage())
+                    yield openings[index] + event
+                    openings[index] = b""
+            except ApiError as error:
+                yield error_event(error.body())
+
+    def usage(self) -> Usage:
+        """Tokens of all answers together; the prompt counts once."""
+        first = self._answers[0].sequence
+        prompt, output = first.num_prompt_tokens, self._output_tokens
+        usage = Usage(prompt, output, prompt + output, PromptTokensDetails(first.num_cached_tokens))
+        if any(answer.plan.reasoning_tokens for answer in self._answers):
+            thoughts = sum(answer.reasoning_tokens for answer in self._answers)
+            usage.completion_tokens_details = CompletionTokensDetails(thoughts)
+        return usage
+
+    @property
+    def _output_tokens(self) -> int:
+        return sum([answer.output_tokens for answer in self._answers])
+
+    def _pieces(self) -> AsyncGenerator[tuple[int, Piece | None], None]:
+        """Pieces with the number of their choice; None when it has ended. Raises ApiError."""
+        if len(self._answers) == 1:
+            return _pieces(0, self._answers[0])
+        return self._merged()
+
+    async def _merged(self) -> AsyncGenerator[tuple[int, Piece | None], None]:
+        queue: asyncio.Queue[tuple[int, Piece | None] | ApiError] = asyncio.Queue()
+
+        async def read(index: int, answer: Answer) -> None:
+            try:
+                async for numbered in _pieces(index, answer):
+                    queue.put_nowait(numbered)
+            except ApiError as error:
+                queue.put_nowait(error)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(read(*one)) for one in enumerate(self._answers)]
+            try:
+                for _ in tasks:
+                    while True:
+                        item = await queue.get()
+                        if isinstance(item, ApiError):
+                            raise item
+                        yield item
+                        if item[1] is None:
+                            break
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+
+async def _pieces(index: int, answer: Answer) -> AsyncGenerator[tuple[int, Piece | None], None]:
+    async for piece in answer.pieces():
+        yield index, piece
+    _raise_failure(answer)
+    yield index, None
+
+
+async def _whole(answer: Answer) -> Whole:
+    pieces = [piece async for piece in answer.pieces()]
+    _raise_failure(answer)
+    texts = {kind: "".join([p.text for p in pieces if p.kind is kind]) for kind in Kind}
+    call = next((piece.call for piece in pieces if piece.call is not None), None)
+    return Whole(
+        text=texts[Kind.TEXT],
+        reasoning=texts[Kind.REASONING],
+        call=call,
+        arguments=texts[Kind.CALL],
+        finish_reason=finish_reason(answer),
+    )
+
+
+def finish_reason(answer: Answer) -> str:
+    """In OpenAI's words: a call that the model chose to make ends with `tool_calls`, one that the
+    client named with `stop`."""
+    if answer.has_called:
+        return "stop" if answer.plan.is_forced else "tool_calls"
+    return str(answer.finish_reason)
+
+
+def _raise_failure(answer: Answer) -> None:
+    """Raise ApiError if the engine gave up on the sequence."""
+    if answer.finish_reason in ("error", "cancelled"):
+        said = answer.sequence.error or "it was cancelled"
+        problem = f"the engine could not finish this answer: {said}"
+        raise ApiError(500, problem, code="engine_error")
