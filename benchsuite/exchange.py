@@ -73,6 +73,8 @@ class Usage(NamedTuple):
     output_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
+    image_tokens: int | None = None  # of the prompt
+    audio_tokens: int | None = None  # of the prompt
 
 
 class Chunk(NamedTuple):

@@ -16,6 +16,7 @@ from benchsuite.message import (
     ToolCall,
     VideoPart,
 )
+from benchsuite.tools.box import ToolBox
 
 __all__ = [
     "AudioFile",
@@ -83,6 +84,7 @@ class Request(Struct, frozen=True):
     thinking_budget: int | None = None  # tokens of reasoning at most; None: not said
     num_samples: int = 1  # answers to the prompt that are asked for at once (n)
     is_batch: bool = False  # every message of the prompt is a prompt of its own
+    group: int | None = None  # requests with the same prompt: a rollout's samples
 
 
 class Session(Struct, frozen=True):
@@ -102,6 +104,9 @@ class Session(Struct, frozen=True):
     # live: the model's real reply is appended to the messages before the next turn's own
     after: tuple[tuple[int, ...], ...] | None = None  # what request i + 1 waits for, by position
     # (): the start of the session. A live request goes on with the conversation of the first named
+    box: ToolBox | None = None  # an agent's: what answers its calls. Then the session is live, and
+    # ends before its last request where an answer calls no tool
+    keep_reasoning: bool = False  # an agent's: what it thought goes back with what it said
     fresh: tuple[int, ...] = ()  # live requests that begin a new one instead: a sub-agent's first
 
     def __post_init__(self) -> None:

@@ -25,9 +25,9 @@ FLOORS = {
         {"scenario"},
         {"metrics", "scenario_file"},
         {"arrivals", "workloads", "endpoints", "records", "yaml_file"},
-        {"tools"},  # answers the calls of an agent
         # what several rooms speak of: random streams; what went through an endpoint
         {"spec", "request", "streams", "exchange"},
+        {"tools"},  # answers the calls of an agent
         {"message"},  # reads the files that a message shows
         {"errors"},
         {""},  # the version

@@ -64,6 +64,8 @@ class _Choice(Struct, gc=False):
 
 class _PromptDetails(Struct, gc=False):
     cached_tokens: int | None = None
+    image_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _OutputDetails(Struct, gc=False):
@@ -372,6 +374,8 @@ def _usage(usage: _Usage | None) -> Usage | None:
         output_tokens=_believed(usage.completion_tokens),
         cached_tokens=None if prompt is None else _believed(prompt.cached_tokens),
         reasoning_tokens=_believed(reasoning),
+        image_tokens=None if prompt is None else _believed(prompt.image_tokens),
+        audio_tokens=None if prompt is None else _believed(prompt.audio_tokens),
     )
 
 
@@ -506,7 +510,11 @@ def _loose_usage(value: dict[str, Any]) -> _Usage | None:
         prompt_tokens=_count(value.get("prompt_tokens")),
         completion_tokens=_count(value.get("completion_tokens")),
         reasoning_tokens=_count(value.get("reasoning_tokens")),
-        prompt_tokens_details=_PromptDetails(_count(prompt.get("cached_tokens"))),
+        prompt_tokens_details=_PromptDetails(
+            _count(prompt.get("cached_tokens")),
+            _count(prompt.get("image_tokens")),
+            _count(prompt.get("audio_tokens")),
+        ),
         completion_tokens_details=_OutputDetails(_count(output.get("reasoning_tokens"))),
     )
 

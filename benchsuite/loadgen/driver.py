@@ -11,13 +11,25 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from benchsuite.endpoints.base import Connection, Endpoint, Exchange, TokenCounter, http_status
+import msgspec
+from msgspec.structs import replace
+
+from benchsuite.endpoints.base import (
+    Connection,
+    Endpoint,
+    Exchange,
+    Response,
+    TokenCounter,
+    http_status,
+)
 from benchsuite.loadgen.order import Order, order
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
 from benchsuite.request import Message, Request, Session
+from benchsuite.tools.base import ToolResult
+from benchsuite.tools.box import ToolBox
 
 AHEAD_SESSIONS: Final = 4096  # whose first body is made before it is needed
 AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
@@ -172,7 +184,8 @@ class Driver:
     """Sends one worker's part of a schedule through a connection.
 
     `issue_for_s`: a closed loop starts no session later than that. `drain_s`: how long to wait for
-    answers after the last request was issued. `threads`: where bodies are made during the run.
+    answers after the last request was issued. `threads`: where bodies are made during the run;
+    `tool_threads`: where an agent's tools run.
     """
 
     def __init__(
@@ -188,7 +201,9 @@ class Driver:
         stop: Stop,
         counters: Counters,
         threads: ThreadPoolExecutor | None = None,
+        tool_threads: ThreadPoolExecutor | None = None,
     ) -> None:
+        self._tool_threads = tool_threads
         self._endpoint, self._connection, self._schedule = endpoint, connection, schedule
         self._count_tokens, self._worker = count_tokens, worker
         self._issue_for_s, self._drain_s = issue_for_s, drain_s
@@ -303,6 +318,9 @@ class Driver:
 
     async def _session(self, session: Session, first: Ready, due_s: float | None) -> None:
         """One session, until all of its requests have ended or were skipped."""
+        if session.box is not None:
+            await self._agent(session, session.box, first, due_s)
+            return
         start_s = self._loop.time() if due_s is None else due_s
         course = _Course(session, order(session, start_s))
         for turn in course.order.roots()[1:]:
@@ -349,8 +367,50 @@ class Driver:
                 self._fork(course, other)
             ready, due_s = self._next(course, turn)
 
+    async def _agent(
+        self, session: Session, box: ToolBox, ready: Ready, due_s: float | None
+    ) -> None:
+        """An agent's session: its calls are answered and the next turn is due when the last tool
+        is done; it ends with the first answer that calls none, or with its last request."""
+        results: tuple[ToolResult, ...] = ()
+        for turn in range(len(session.requests)):
+            if due_s is not None and turn > 0:
+                await self._sleep_until(due_s)
+            if self._is_over or (turn > 0 and self._stop.issuing.is_set()):
+                self._skip(session, (turn,), "interrupted", "the run ended before it was due")
+                return
+            exchange = await self._send(session, turn, ready, due_s, results)
+            if _failed(exchange) or turn + 1 == len(session.requests):
+                return
+            reply = self._endpoint.decode(exchange, self._count_tokens)
+            if reply.error_class is not None or not reply.tool_calls:
+                return
+            assert exchange.finished_s is not None
+            answered = await box.answer(
+                reply.tool_calls,
+                since_s=exchange.finished_s,
+                key=(session.id, turn),
+                threads=self._tool_threads,
+                count_tokens=self._count_tokens,
+            )
+            results, due_s = answered.results, answered.ended_s
+            said = _said(reply, session.keep_reasoning)
+            history = (*ready.messages, said, *answered.messages)
+            so_far = (
+                ready.prompt_tokens
+                + self._count_tokens(said.text)
+                + sum(result.output_tokens for result in results)
+            )
+            ready = self._ready(session.requests[turn + 1], history)
+            ready = ready._replace(prompt_tokens=ready.prompt_tokens + so_far)
+
     async def _send(
-        self, session: Session, turn: int, ready: Ready, due_s: float | None
+        self,
+        session: Session,
+        turn: int,
+        ready: Ready,
+        due_s: float | None,
+        results: tuple[ToolResult, ...] = (),
     ) -> Exchange:
         self._counters.num_sent += 1
         exchange = await self._connection.send(ready.request.id, ready.body)
@@ -358,7 +418,8 @@ class Driver:
         self._counters.num_reads += len(exchange.reads)
         if _failed(exchange):
             self._counters.num_errors += 1
-        self._sink(self._asked(session, turn, due_s, ready.prompt_tokens), exchange)
+        asked = self._asked(session, turn, due_s, ready.prompt_tokens)
+        self._sink(replace(asked, **_sent(session, turn, ready, results)), exchange)
         return exchange
 
     def _history(self, session: Session, ready: Ready, exchange: Exchange) -> tuple[Message, ...]:
@@ -397,6 +458,36 @@ class Driver:
             expected=request.expected,
             grader=request.grader,
         )
+
+
+def _sent(
+    session: Session, turn: int, ready: Ready, results: tuple[ToolResult, ...]
+) -> dict[str, Any]:
+    """What a record says of the body beside its lengths."""
+    request, messages = ready.request, ready.messages
+    sent: dict[str, Any] = {
+        "bytes_sent": len(ready.body),
+        "num_images": sum(len(message.images) for message in messages),
+        "num_items": request.num_samples * (len(messages) if request.is_batch else 1),
+        "group": request.group,
+    }
+    if request.tools:
+        sent["tools"] = msgspec.json.encode(request.tools).decode()
+    if results:
+        sent["tool_results"] = msgspec.json.encode(results).decode()
+    if session.box is not None and turn > 0:  # nobody knew before how long it would be
+        sent["prompt_tokens_asked"] = ready.prompt_tokens
+    return sent
+
+
+def _said(reply: Response, keep_reasoning: bool) -> Message:
+    """An agent's answer as the next turn repeats it."""
+    return Message(
+        role="assistant",
+        content=reply.text or None,
+        tool_calls=reply.tool_calls,
+        reasoning=(reply.reasoning or None) if keep_reasoning else None,
+    )
 
 
 def _failed(exchange: Exchange) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, repeat
 
+import msgspec
 import numpy as np
 
 from benchsuite.arrivals.base import FloatArray
@@ -36,7 +37,7 @@ class Schedule:
     draw: Callable[[], Iterator[Session]]  # the same sessions at every call; may be endless
     due_s: tuple[float, ...] | None
     concurrency: int | None
-    num_requests: int | None  # None: only the duration ends it
+    num_requests: int | None  # None: only the duration ends it, or agents end when they like
     end_s: float | None  # when a duration ends the issuing; None: the requests run out before
 
     def __iter__(self) -> Iterator[tuple[float | None, Session]]:
@@ -113,11 +114,12 @@ def _bounded(
 ) -> Schedule:
     if not sessions:
         raise ScenarioError("the schedule is empty: no session is due within the limits")
+    may_end_early = any(session.box is not None for session in sessions)
     return Schedule(
         draw=lambda: iter(sessions),
         due_s=due_s,
         concurrency=concurrency,
-        num_requests=sum(len(session.requests) for session in sessions),
+        num_requests=None if may_end_early else sum(len(one.requests) for one in sessions),
         end_s=end_s,
     )
 
@@ -181,12 +183,10 @@ def _until(sessions: Iterator[Session], num_requests: int | None) -> Iterator[Se
 
 
 def _cut(session: Session, num_requests: int) -> Session:
-    return Session(
-        id=session.id,
+    return msgspec.structs.replace(
+        session,
         requests=session.requests[:num_requests],
         gaps_s=session.gaps_s[: num_requests - 1],
-        start_s=session.start_s,
-        history=session.history,
         after=session.after and session.after[: num_requests - 1],
         fresh=tuple(turn for turn in session.fresh if turn < num_requests),
     )

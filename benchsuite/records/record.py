@@ -5,6 +5,8 @@ from typing import Literal
 from msgspec import Struct
 
 from benchsuite.records.ragged import Numbers
+from benchsuite.records.tool_events import JudgedCall
+from benchsuite.tools.base import ToolResult
 
 Status = Literal["ok", "error", "timeout", "cancelled"]
 
@@ -48,3 +50,12 @@ class Record(Struct, frozen=True, kw_only=True):
     correct: bool | None  # graded answer, where the request had one
     bytes_received: int
     output_text: str | None  # kept only when the scenario says `capture: text`
+    reasoning_text: str | None = None  # likewise
+    bytes_sent: int = 0  # of the body
+    num_images: int = 0  # that the prompt showed, frames of videos included
+    image_tokens: int | None = None  # the server's usage
+    audio_tokens: int | None = None
+    tool_calls: tuple[JudgedCall, ...] = ()  # of this answer
+    tool_results: tuple[ToolResult, ...] = ()  # that this request brought: of the answer before
+    group: int | None = None  # requests with the same prompt: a rollout's samples
+    answer: str | None = None  # what the grader took for the answer

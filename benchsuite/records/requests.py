@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from benchsuite.errors import RunError
 from benchsuite.exchange import Exchange, Response, http_status
-from benchsuite.records import ragged
+from benchsuite.records import ragged, tool_events
 from benchsuite.records.record import Record, Status
 from benchsuite.records.spool import Asked
 
@@ -58,6 +58,15 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "correct": pa.bool_(),
     "bytes_received": pa.int64(),
     "output_text": pa.string(),
+    "reasoning_text": pa.string(),
+    "bytes_sent": pa.int64(),
+    "num_images": pa.int32(),
+    "image_tokens": pa.int64(),
+    "audio_tokens": pa.int64(),
+    "tool_calls": tool_events.CALLS,
+    "tool_results": tool_events.RESULTS,
+    "group": pa.int64(),
+    "answer": pa.string(),
 }
 SCHEMA: Final = pa.schema(
     [(name, _TYPES[name]) for name in Record.__struct_fields__],
@@ -72,6 +81,7 @@ def record_of(
     *,
     start_s: float,
     correct: bool | None,
+    answer: str | None = None,
     keep_text: bool,
 ) -> Record:
     """One request's record; times from the loop's clock become seconds from the run's start."""
@@ -110,6 +120,15 @@ def record_of(
         correct=correct,
         bytes_received=sum(map(len, exchange.reads)),
         output_text=response.text if keep_text else None,
+        reasoning_text=response.reasoning if keep_text else None,
+        bytes_sent=asked.bytes_sent,
+        num_images=asked.num_images,
+        image_tokens=usage.image_tokens if usage else None,
+        audio_tokens=usage.audio_tokens if usage else None,
+        tool_calls=tool_events.judged(response, asked.tools),
+        tool_results=tool_events.brought(asked.tool_results, start_s, keep_text=keep_text),
+        group=asked.group,
+        answer=answer,
     )
 
 
@@ -152,7 +171,9 @@ def _columns(records: list[Record]) -> pa.RecordBatch:
     columns: list[Any] = []
     for name, kind in _TYPES.items():
         values = [getattr(record, name) for record in records]
-        if pa.types.is_list(kind):
+        if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+            columns.append(tool_events.column(values, kind))
+        elif pa.types.is_list(kind):
             columns.append(ragged.column(values, kind.value_type.to_pandas_dtype()))
         else:
             columns.append(pa.array(values, kind))

@@ -42,6 +42,12 @@ class Asked(Struct, frozen=True, kw_only=True):
     must_reach_asked: bool
     expected: str | None
     grader: str | None
+    bytes_sent: int = 0  # of the body
+    num_images: int = 0  # frames of videos included
+    num_items: int = 1  # answers asked for at once: samples, or one for each prompt of a batch
+    group: int | None = None
+    tools: str | None = None  # that the model could call, as JSON; None: it had none
+    tool_results: str | None = None  # that this request brought, as JSON; None: none
 
 
 _SCHEMA: Final = pa.schema(
@@ -58,6 +64,12 @@ _SCHEMA: Final = pa.schema(
         ("must_reach_asked", pa.bool_()),
         ("expected", pa.string()),
         ("grader", pa.string()),
+        ("bytes_sent", pa.int64()),
+        ("num_images", pa.int32()),
+        ("num_items", pa.int32()),
+        ("group", pa.int64()),
+        ("tools", pa.string()),
+        ("tool_results", pa.string()),
         ("stamp_source", pa.string()),
         ("framing", pa.string()),
         ("connect_s", pa.float64()),

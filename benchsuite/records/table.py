@@ -130,6 +130,7 @@ class RunData:
             chunk_read=_integers(_ragged(table["chunk_read"])[1]),
             chunk_lag_s=_lags(chunk_start, table["chunk_lag_s"]),
             window_s=window_s,
+            images=_integers(table["num_images"]) if "num_images" in table.column_names else None,
             num_planned=num_planned,
             planned_due_s=planned_due_s,
             partial=partial,
