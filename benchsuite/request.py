@@ -76,6 +76,9 @@ class Request(Struct, frozen=True):
     max_output_tokens: int
     ignore_eos: bool = False  # output length is exactly max_output_tokens where the server obeys
     slo_class: str = "default"
+    priority: int | None = None  # sent as it is; which end goes first is the server's rule
+    tenant: str | None = None  # who asks, sent as OpenAI's `user`
+    model: str | None = None  # instead of the endpoint's, such as a LoRA adapter's name
     expected: str | None = None  # checkable answer, if any
     grader: Grader | None = None  # how it is checked
     tools: tuple[Tool, ...] = ()  # that the model may call

@@ -16,7 +16,7 @@ from benchsuite.arrivals.base import FloatArray
 from benchsuite.arrivals.closed_loop import ClosedLoop
 from benchsuite.arrivals.ramp import Ramp
 from benchsuite.errors import ScenarioError
-from benchsuite.request import Session
+from benchsuite.request import Request, Session
 from benchsuite.scenario import Limits, Scenario
 from benchsuite.streams import rng
 from benchsuite.workloads.tokenizer import Tokenizer
@@ -67,7 +67,7 @@ class Schedule:
         whole = (self.due_s, self.concurrency, self.num_requests, self.end_s)
         found = hashlib.blake2b(repr(whole).encode(), digest_size=16)
         for at, session in enumerate(islice(self.draw(), DIGEST_SESSIONS)):
-            asked = [(one.id, one.prompt_tokens, one.max_output_tokens) for one in session.requests]
+            asked = [_asked(request) for request in session.requests]
             found.update(repr((session.id, session.gaps_s, session.after, asked)).encode())
             if at < DIGEST_PROMPTS:
                 found.update(repr(session.requests[0].prompt.render()).encode())
@@ -104,6 +104,12 @@ class Schedule:
             _refuse_endless(scenario)
         within, due_s, end_s = _open_loop(scenario, sessions())
         return _bounded(within, tuple(due_s.tolist()), None, end_s)
+
+
+def _asked(request: Request) -> tuple[object, ...]:
+    """What is asked of the server, but for the words."""
+    told = (request.slo_class, request.priority, request.tenant, request.model)
+    return (request.id, request.prompt_tokens, request.max_output_tokens, *told)
 
 
 def _bounded(

@@ -23,6 +23,9 @@ class Record(Struct, frozen=True, kw_only=True):
     turn: int  # position in the session, from 0
     worker: int
     slo_class: str
+    priority: int | None = None  # as it was sent; None: none was
+    tenant: str | None = None
+    model: str | None = None  # None: the endpoint's
     due_s: float | None  # when it should have been sent; None in a closed loop
     sent_s: float | None  # when its first byte left; None: it never did
     connect_s: float  # of which was spent opening a connection; 0 when it was reused

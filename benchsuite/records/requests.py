@@ -20,7 +20,7 @@ from benchsuite.records.record import Record, Status
 from benchsuite.records.spool import Asked
 
 FILE_NAME: Final = "requests.parquet"
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 ROW_GROUP: Final = 2_000  # requests
 _VERSION_KEY: Final = b"benchsuite.schema_version"
 _ERROR_CHARS: Final = 500
@@ -31,6 +31,9 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "turn": pa.int32(),
     "worker": pa.int32(),
     "slo_class": pa.string(),
+    "priority": pa.int64(),
+    "tenant": pa.string(),
+    "model": pa.string(),
     "due_s": pa.float64(),
     "sent_s": pa.float64(),
     "connect_s": pa.float64(),
@@ -93,6 +96,9 @@ def record_of(
         turn=asked.turn,
         worker=asked.worker,
         slo_class=asked.slo_class,
+        priority=asked.priority,
+        tenant=asked.tenant,
+        model=asked.model,
         due_s=_since(start_s, asked.due_s),
         sent_s=_since(start_s, exchange.sent_s),
         connect_s=exchange.connect_s,
@@ -181,7 +187,10 @@ def _columns(records: list[Record]) -> pa.RecordBatch:
 
 
 def read(path: Path) -> pa.Table:
-    """All records as a table. Raises RunError if the file is missing, torn or of another schema."""
+    """All records as a table; columns that an older file lacks hold nothing.
+
+    Raises RunError if the file is missing, torn or of another schema.
+    """
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -189,4 +198,6 @@ def read(path: Path) -> pa.Table:
     found = (table.schema.metadata or {}).get(_VERSION_KEY, b"").decode()
     if found.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise RunError(f"{path}: record schema {found or 'unknown'}, expected {SCHEMA_VERSION}")
-    return table
+    for name in set(SCHEMA.names) - set(table.column_names):
+        table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), _TYPES[name]))
+    return table.select(SCHEMA.names)

@@ -35,6 +35,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     turn: int
     worker: int
     slo_class: str
+    priority: int | None = None
+    tenant: str | None = None
+    model: str | None = None  # None: the endpoint's
     due_s: float | None  # loop clock
     prompt_tokens_asked: int
     prompt_tokens: int
@@ -57,6 +60,9 @@ _SCHEMA: Final = pa.schema(
         ("turn", pa.int32()),
         ("worker", pa.int32()),
         ("slo_class", pa.string()),
+        ("priority", pa.int64()),
+        ("tenant", pa.string()),
+        ("model", pa.string()),
         ("due_s", pa.float64()),
         ("prompt_tokens_asked", pa.int64()),
         ("prompt_tokens", pa.int64()),

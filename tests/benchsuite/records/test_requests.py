@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from benchsuite.exchange import Chunks, Exchange, Kind, Response
@@ -17,6 +18,8 @@ def record(columns: Chunks, lag_s: list[float]) -> Record:
         turn=0,
         worker=0,
         slo_class="default",
+        priority=-2,
+        tenant="acme",
         due_s=None,
         prompt_tokens_asked=3,
         prompt_tokens=3,
@@ -47,9 +50,22 @@ def test_a_chunk_has_the_stamp_of_its_read(tmp_path: Path, lag_s: list[float]) -
     silent = record(Chunks((), (), (), ()), lag_s)
     assert requests.write([record(chunks, lag_s), silent], path) == 2
     first, second = requests.read(path).to_pylist()
+    assert (first["priority"], first["tenant"], first["model"]) == (-2, "acme", None)
     assert first["chunk_s"] == [1.0, 4.0, 4.0]
     assert first["chunk_read"] == [0, 2, 2]
     assert first["chunk_lag_s"] == ([0.25, 0.75, 0.75] if lag_s else [])
     assert (first["chunk_kind"], first["chunk_tokens"]) == ([1, 0, 2], [1, 2, 1])
     assert (first["output_tokens"], first["bytes_received"], first["output_text"]) == (4, 6, "so")
     assert [second[name] for name in first if name.startswith("chunk_")] == [[]] * 5
+
+
+def test_a_file_of_an_older_minor_schema_is_read(tmp_path: Path) -> None:
+    """Columns that it lacks hold nothing."""
+    path = tmp_path / requests.FILE_NAME
+    requests.write([record(Chunks((), (), (), ()), [])], path)
+    pq.write_table(pq.read_table(path).drop_columns(["priority", "model"]), path)
+    table = requests.read(path)
+    assert table.schema.names == requests.SCHEMA.names
+    assert table.select(["priority", "model", "tenant"]).to_pylist() == [
+        {"priority": None, "model": None, "tenant": "acme"}
+    ]
