@@ -17,6 +17,7 @@ from benchsuite.metrics.slo_presets import PRESETS
 from benchsuite.workloads import Workload
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
+from benchsuite.workloads.priorities import Priorities
 from reference_engine.executors import Executor
 from reference_engine.policies import Policy
 
@@ -24,6 +25,7 @@ CHOICES: Final = {
     "arrivals": Arrivals,
     "workloads": Workload,
     "lengths": Lengths,
+    "priorities": Priorities,
     "trace_formats": TraceFormat,
     "endpoints": Endpoint,
     "policies": Policy,

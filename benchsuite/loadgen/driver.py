@@ -88,7 +88,8 @@ class _Course:
 
     session: Session
     order: Order
-    forks: set[asyncio.Task[None]] = field(default_factory=set)  # walks beside the first
+    forks: set[asyncio.Task[object]] = field(default_factory=set)  # walks beside the first
+    ended_s: float = 0.0  # when the last of its requests so far ended
     _said: dict[int, tuple[Message, ...]] = field(default_factory=dict)  # of live ones, by turn
 
     def keep(self, turn: int, history: tuple[Message, ...]) -> None:
@@ -210,7 +211,7 @@ class Driver:
         self._stop, self._counters = stop, counters
         self._loop = asyncio.get_running_loop()
         self._ahead = _Ahead(schedule, self._ready, threads)
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._sessions: set[asyncio.Task[object]] = set()
         self._failure: BaseException | None = None
         self._is_over = False
 
@@ -274,31 +275,50 @@ class Driver:
     async def _closed_loop(self, concurrency: int) -> None:
         """Ends when no further session will be started; the last ones may still be in flight."""
         issued = asyncio.Event()
+        slot_due_s, think_s = self._schedule.slot_due_s, self._schedule.think_s
 
-        async def slot() -> None:
+        async def slot(due_s: float | None) -> None:
             while not (issued.is_set() or self._stop.issuing.is_set()):
-                item = await self._ahead.take()
+                if not await self._thought(due_s, issued):
+                    return
+                item = await self._ahead.take()  # now, so that nobody waits with the last one
                 if item is None:
                     issued.set()
                 else:
-                    await self._session(item.session, item.first, None)
+                    ended_s = await self._session(item.session, item.first, due_s)
+                    if think_s is not None:
+                        due_s = ended_s + think_s(item.session)
 
         await self._sleep_until(self._start_s)
-        for _ in range(concurrency):
-            self._begin(slot())
+        for number in range(concurrency):
+            first_s = None if slot_due_s is None else self._start_s + slot_due_s[number]
+            self._begin(slot(first_s))
         try:
             async with asyncio.timeout(self._issue_for_s):
                 await issued.wait()
         except TimeoutError:
+            pass
+        finally:
             issued.set()
 
-    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    async def _thought(self, due_s: float | None, issued: asyncio.Event) -> bool:
+        """Whether the time to think was over before the issuing was."""
+        if due_s is None:
+            return True
+        try:
+            async with asyncio.timeout_at(due_s):
+                await issued.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def _begin(self, work: Coroutine[None, None, object]) -> asyncio.Task[object]:
         task = self._loop.create_task(work)
         self._sessions.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._sessions.discard(task)
         if not task.cancelled() and task.exception() is not None:
             # Not a failure of a request (those are records) but of this program.
@@ -316,11 +336,10 @@ class Driver:
         body = self._endpoint.body(request, messages)
         return Ready(request, messages, rendered.prompt_tokens, body)
 
-    async def _session(self, session: Session, first: Ready, due_s: float | None) -> None:
-        """One session, until all of its requests have ended or were skipped."""
+    async def _session(self, session: Session, first: Ready, due_s: float | None) -> float:
+        """One session, until all of its requests have ended or were skipped; when it ended."""
         if session.box is not None:
-            await self._agent(session, session.box, first, due_s)
-            return
+            return await self._agent(session, session.box, first, due_s)
         start_s = self._loop.time() if due_s is None else due_s
         course = _Course(session, order(session, start_s))
         for turn in course.order.roots()[1:]:
@@ -328,6 +347,7 @@ class Driver:
         await self._walk(course, 0, first, due_s)
         while course.forks:
             await asyncio.wait(course.forks)
+        return course.ended_s
 
     def _fork(self, course: "_Course", turn: int) -> None:
         task = self._begin(self._walk(course, turn, *self._next(course, turn)))
@@ -353,11 +373,12 @@ class Driver:
                 self._skip(course.session, unsent, "interrupted", "the run ended before it was due")
                 return
             exchange = await self._send(course.session, turn, ready, due_s)
+            assert exchange.finished_s is not None
+            course.ended_s = max(course.ended_s, exchange.finished_s)
             if _failed(exchange):
                 lost = course.order.lost(turn)
                 self._skip(course.session, lost, "previous_turn", f"turn {turn} failed")
                 return
-            assert exchange.finished_s is not None
             course.keep(turn, self._history(course.session, ready, exchange))
             following = course.order.ended(turn, exchange.finished_s)
             if not following:
@@ -369,26 +390,28 @@ class Driver:
 
     async def _agent(
         self, session: Session, box: ToolBox, ready: Ready, due_s: float | None
-    ) -> None:
+    ) -> float:
         """An agent's session: its calls are answered and the next turn is due when the last tool
-        is done; it ends with the first answer that calls none, or with its last request."""
+        is done; it ends with the first answer that calls none, or with its last request. When that was."""
         results: tuple[ToolResult, ...] = ()
+        ended_s = 0.0
         for turn in range(len(session.requests)):
             if due_s is not None and turn > 0:
                 await self._sleep_until(due_s)
             if self._is_over or (turn > 0 and self._stop.issuing.is_set()):
                 self._skip(session, (turn,), "interrupted", "the run ended before it was due")
-                return
+                break
             exchange = await self._send(session, turn, ready, due_s, results)
+            assert exchange.finished_s is not None
+            ended_s = exchange.finished_s
             if _failed(exchange) or turn + 1 == len(session.requests):
-                return
+                break
             reply = self._endpoint.decode(exchange, self._count_tokens)
             if reply.error_class is not None or not reply.tool_calls:
-                return
-            assert exchange.finished_s is not None
+                break
             answered = await box.answer(
                 reply.tool_calls,
-                since_s=exchange.finished_s,
+                since_s=ended_s,
                 key=(session.id, turn),
                 threads=self._tool_threads,
                 count_tokens=self._count_tokens,
@@ -403,6 +426,7 @@ class Driver:
             )
             ready = self._ready(session.requests[turn + 1], history)
             ready = ready._replace(prompt_tokens=ready.prompt_tokens + so_far)
+        return ended_s
 
     async def _send(
         self,

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from math import ceil
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from benchsuite import streams
 from benchsuite.errors import TraceError
 from benchsuite.workloads.formats.base import TraceRow
-
-COPY_SHIFT_S: Final = 5.0
 
 
 class Recorded(NamedTuple):
@@ -69,15 +67,17 @@ def cut(
     return chosen
 
 
-def scale_rate(sessions: Sequence[Recorded], scale: float, seed: int) -> list[Recorded]:
+def scale_rate(
+    sessions: Sequence[Recorded], scale: float, copy_shift_s: float, seed: int
+) -> list[Recorded]:
     """`scale` times as many sessions over the same time, by start.
 
     Each session is there floor(scale) times, and once more with probability scale - floor(scale).
-    The first time it starts as recorded; every other time up to COPY_SHIFT_S earlier or later,
+    The first time it starts as recorded; every other time up to `copy_shift_s` earlier or later,
     drawn evenly and folded back at both ends, so that bursts do not repeat in step.
     """
     span_s = sessions[-1].start_s if sessions else 0.0
-    shift_s = min(COPY_SHIFT_S, span_s)
+    shift_s = min(copy_shift_s, span_s)
     played: list[Recorded] = []
     for copy in range(ceil(scale)):
         rng = streams.rng(seed, "rate_scale", copy)

@@ -41,10 +41,12 @@ class Trace(Spec, frozen=True, tag="trace"):
     """Replay the rows of a trace: its times, lengths and shared prefixes; prompts of real text.
 
     In this order: `slice` cuts a piece out. `rate_scale` below 1 keeps each session with that
-    probability; above 1 adds copies with texts of their own, moved by up to 5 s, so the rate keeps
-    its shape over time. `time_scale` stretches times and gaps (2 = twice as long, half the rate).
-    `token_scale` multiplies lengths, of hash blocks too. Lengths over a limit are clipped, or their
-    sessions left out (`over_limit: skip`). Rows that bring their own messages are sent as they are.
+    probability (thinning, which makes bursts milder); above 1 adds copies with texts of their own
+    (superposition), moved by up to `copy_shift`: a short one keeps the rate's shape over time, one
+    as long as the slice makes the copies independent. `time_scale` stretches times and gaps (2 =
+    twice as long, half the rate, as bursty as before). `token_scale` multiplies lengths, of hash
+    blocks too. Lengths over a limit are clipped, or their sessions left out (`over_limit: skip`).
+    Rows that bring their own messages are sent as they are.
     A broken row stops the run, or is counted and left out (`on_bad_row: skip`).
     """
 
@@ -53,6 +55,7 @@ class Trace(Spec, frozen=True, tag="trace"):
     source: TraceFormat
     slice: Slice = Slice()
     rate_scale: Positive = 1.0
+    copy_shift: Seconds = 5.0
     time_scale: Positive = 1.0
     token_scale: Positive = 1.0
     max_prompt_tokens: Count | None = None
@@ -64,8 +67,9 @@ class Trace(Spec, frozen=True, tag="trace"):
     def sessions(self, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
         """Sessions with `start_s` from the beginning of the slice."""
         kept = [session for session in self._read().selected if self._is_kept(session)]
+        played = replay.scale_rate(kept, self.rate_scale, self.copy_shift, seed)
         num_requests = 0
-        for index, recorded in enumerate(replay.scale_rate(kept, self.rate_scale, seed)):
+        for index, recorded in enumerate(played):
             first = num_requests
             num_requests += len(recorded.rows)
             yield Session(

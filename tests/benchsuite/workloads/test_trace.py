@@ -212,13 +212,13 @@ recorded = st.lists(st.floats(0, 1000), min_size=1, max_size=60).map(
 @given(recorded, st.integers(0, 2**32))
 def test_a_rate_scale_of_one_changes_nothing(found, seed):
     """Scale 1 is the trace itself."""
-    assert replay.scale_rate(found, 1.0, seed) == found
+    assert replay.scale_rate(found, 1.0, 5.0, seed) == found
 
 
 @given(recorded, st.floats(0.05, 4), st.integers(0, 2**32))
 def test_a_scaled_rate_stays_within_the_trace_and_in_order(found, scale, seed):
     """Nobody starts before the beginning or after the end; floor(scale) whole copies are there."""
-    played = replay.scale_rate(found, scale, seed)
+    played = replay.scale_rate(found, scale, 5.0, seed)
     starts = [session.start_s for session in played]
     assert starts == sorted(starts)
     assert all(-1e-9 <= start <= found[-1].start_s + 1e-9 for start in starts)
@@ -233,7 +233,7 @@ def test_a_scaled_rate_has_as_many_requests_everywhere(scale):
     """In each quarter of the time there are `scale` times as many, within 5 sigma."""
     rows = (TraceRow(line=1, output_tokens=1, prompt_tokens=1),)
     found = [Recorded(i / 20 + (i > 4000) * i / 40, rows) for i in range(8000)]
-    played = replay.scale_rate(found, scale, 1)
+    played = replay.scale_rate(found, scale, 5.0, 1)
     for low in (0, 100, 200, 300, 400):
         before = sum(low <= session.start_s < low + 100 for session in found)
         after = sum(low <= session.start_s < low + 100 for session in played)
