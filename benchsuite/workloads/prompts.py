@@ -28,10 +28,10 @@ class Pieces(Struct, frozen=True):
 
     def render(self) -> Rendered:
         """Exactly as many tokens as the pieces together, as near as the tokenizer lets it be."""
-        passages = (
+        passages = [
             self.tokenizer.passage(piece.num_tokens, streams.rng(self.seed, *piece.stream))
             for piece in self.pieces
-        )
+        ]
         asked = sum(piece.num_tokens for piece in self.pieces)
-        text, num_tokens = self.tokenizer.fit(" ".join(passages), asked)
+        text, num_tokens = self.tokenizer.joined(passages, asked)
         return Rendered((Message("user", text),), num_tokens)
