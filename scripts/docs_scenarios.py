@@ -104,6 +104,16 @@ _LINES: Final = {
     "Synthetic.prompt_tokens": "length of the prompts",
     "Synthetic.output_tokens": "length of the answers",
     "Synthetic.shared_prefix_tokens": "tokens in front of every prompt, the same for all",
+    "Synthetic.rank_correlation": "Spearman's rho of prompt length and output length",
+    "ServeGen.path": "a folder of `chunk-*` files, or a JSONL with a client a line",
+    "ServeGen.duration": "how much of the pool's time is played",
+    "ServeGen.start": "from where on, in the pool's time",
+    "ServeGen.rate_scale": "multiplies every client's rate",
+    "ServeGen.token_scale": "multiplies lengths",
+    "ServeGen.rank_correlation": "Spearman's rho of prompt length and output length, in a client",
+    "ServeGen.max_prompt_tokens": "longest prompt",
+    "ServeGen.max_output_tokens": "longest answer",
+    "ServeGen.ignore_eos": "the answer has to be exactly as long as drawn",
     "Synthetic.ignore_eos": "the answer has to be exactly as long as asked",
     "Trace.source": "the file, and how it is read",
     "Trace.slice": "the piece of the trace that is replayed",
@@ -413,6 +423,10 @@ workload:
         type: synthetic
         prompt_tokens: {type: fixed, value: 8000}
         output_tokens: {type: fixed, value: 50}
+""",
+    "ServeGen": """
+workload: {type: servegen, path: data/reason/deepseek-r1, start: 6h, duration: 10m}
+arrivals: {type: timestamps}
 """,
     "RateSeries": """
 arrivals: {type: rate_series, step: 10m, rates: [2, 5, 9, 4], repeat: true}

@@ -2,10 +2,11 @@
 
 from benchsuite.workloads.mix import Mix
 from benchsuite.workloads.questions import Questions
+from benchsuite.workloads.servegen import ServeGen
 from benchsuite.workloads.single import Single
 from benchsuite.workloads.synthetic import Synthetic
 from benchsuite.workloads.trace import Trace
 
 Workload = Single | Mix
 
-__all__ = ["Mix", "Questions", "Synthetic", "Trace", "Workload"]
+__all__ = ["Mix", "Questions", "ServeGen", "Synthetic", "Trace", "Workload"]
