@@ -81,8 +81,9 @@ def show(console: Console, kind: str | None) -> None:
         table.add_column("what it is")
         table.add_column("unit" if name == "metrics" else "keys (* required)")
         for entry in entries:
-            keys = entry.get("unit") or ", ".join(
-                f"{key}*" if how == "required" else key for key, how in entry["fields"].items()
-            )
-            table.add_row(entry["name"], entry["title"], keys)
+            last = entry.get("unit", "")  # some metrics have none
+            if "fields" in entry:
+                needs = entry["fields"].items()
+                last = ", ".join(f"{key}*" if how == "required" else key for key, how in needs)
+            table.add_row(entry["name"], entry["title"], last)
         console.print(table)

@@ -392,7 +392,7 @@ class Driver:
         self, session: Session, box: ToolBox, ready: Ready, due_s: float | None
     ) -> float:
         """An agent's session: its calls are answered and the next turn is due when the last tool
-        is done; it ends with the first answer that calls none, or with its last request. When that was."""
+        is done; when it ended: with the first answer that calls none, or with its last request."""
         results: tuple[ToolResult, ...] = ()
         ended_s = 0.0
         for turn in range(len(session.requests)):

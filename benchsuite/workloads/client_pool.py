@@ -45,7 +45,7 @@ class Sizes(NamedTuple):
     def at(self, share: float) -> int:
         """The value below which `share` of the probability lies."""
         place = int(np.searchsorted(self.cumulative, share, side="right"))
-        return round(self.values[min(place, len(self.values) - 1)])
+        return round(float(self.values[min(place, len(self.values) - 1)]))
 
 
 @dataclass(frozen=True)

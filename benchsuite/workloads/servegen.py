@@ -160,7 +160,7 @@ def _first_gap(window: Window, rng: Generator) -> float:
     shape, share = window.shape, rng.random()
     if window.family == "Gamma":
         return share * float(rng.gamma(shape + 1.0, 1.0 / shape))
-    longer = float(rng.gamma(1.0 + 1.0 / shape)) ** (1.0 / shape)
+    longer = math.pow(rng.gamma(1.0 + 1.0 / shape), 1.0 / shape)
     return share * longer / math.gamma(1.0 + 1.0 / shape)
 
 

@@ -56,4 +56,4 @@ class BoundStub:
             return Outcome("error: the tool failed", latency_s, FAILED)
         if stub.results:
             return Outcome(stub.results[int(chosen * len(stub.results))], latency_s)
-        return Outcome(self._tokenizer.passage(num_tokens, rng), latency_s)
+        return Outcome(self._tokenizer.passage(num_tokens, rng).text, latency_s)
