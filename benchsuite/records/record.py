@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from benchsuite.records.ragged import Numbers
+from benchsuite.exchange import Numbers
 from benchsuite.records.tool_events import JudgedCall
 from benchsuite.tools.base import ToolResult
 

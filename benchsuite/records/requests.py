@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchsuite.errors import RunError
-from benchsuite.exchange import Exchange, Response, http_status
+from benchsuite.exchange import Exchange, Response, http_status, joined
 from benchsuite.records import ragged, tool_events
 from benchsuite.records.record import Record, Status
 from benchsuite.records.spool import Asked
@@ -103,11 +103,11 @@ def record_of(
         sent_s=_since(start_s, exchange.sent_s),
         connect_s=exchange.connect_s,
         finished_s=_since(start_s, exchange.finished_s),
-        chunk_s=np.array(exchange.read_s, dtype=np.float64)[read] - start_s,
+        chunk_s=np.asarray(exchange.read_s, dtype=np.float64)[read] - start_s,
         chunk_tokens=chunks.tokens,
-        chunk_kind=np.frombuffer(bytes(chunks.kind), dtype=np.int8),
+        chunk_kind=np.frombuffer(chunks.kind, dtype=np.int8),
         chunk_read=read,
-        chunk_lag_s=np.array(exchange.lag_s)[read] if exchange.lag_s else (),
+        chunk_lag_s=np.asarray(exchange.lag_s)[read] if len(exchange.lag_s) else (),
         stamp_source=exchange.stamp_source,
         prompt_tokens_asked=asked.prompt_tokens_asked,
         prompt_tokens=asked.prompt_tokens,
@@ -124,7 +124,7 @@ def record_of(
         error_class=response.error_class,
         error=response.error[:_ERROR_CHARS] if response.error else None,
         correct=correct,
-        bytes_received=sum(map(len, exchange.reads)),
+        bytes_received=len(joined(exchange.reads).raw),
         output_text=response.text if keep_text else None,
         reasoning_text=response.reasoning if keep_text else None,
         bytes_sent=asked.bytes_sent,

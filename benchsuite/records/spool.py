@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from benchsuite.exchange import Exchange
+from benchsuite.exchange import Exchange, Reads, joined
 from benchsuite.records import ragged
 
 BATCH_EXCHANGES: Final = 64
@@ -160,11 +159,12 @@ class SpoolWriter:
 
 def _to_batch(rows: list[tuple[Asked, Exchange]]) -> pa.RecordBatch:
     asked, exchanges = [row[0] for row in rows], [row[1] for row in rows]
+    reads = [joined(exchange.reads) for exchange in exchanges]
     columns: dict[str, Any] = {
         **{name: [getattr(row, name) for row in asked] for name in Asked.__struct_fields__},
         **{name: [getattr(row, name) for row in exchanges] for name in _FROM_EXCHANGE},
-        "read_end": [list(accumulate(map(len, row.reads))) for row in exchanges],
-        "raw": [b"".join(row.reads) for row in exchanges],
+        "read_end": [row.ends for row in reads],
+        "raw": [row.raw for row in reads],
     }
     for name in ("read_s", "lag_s", "read_end"):
         columns[name] = ragged.column(columns[name], np.int64 if name == "read_end" else np.float64)
@@ -207,7 +207,7 @@ def read_spool(path: Path) -> Iterator[tuple[Asked, Exchange]]:
 
 def _from_batch(batch: pa.RecordBatch) -> Iterator[tuple[Asked, Exchange]]:
     columns: dict[str, list[Any]] = {
-        name: [row.tolist() for row in ragged.rows(batch[name])]
+        name: ragged.rows(batch[name])
         if pa.types.is_list(batch[name].type)
         else batch[name].to_pylist()
         for name in _SCHEMA.names
@@ -216,7 +216,7 @@ def _from_batch(batch: pa.RecordBatch) -> Iterator[tuple[Asked, Exchange]]:
         asked = Asked(**{name: columns[name][i] for name in Asked.__struct_fields__})
         exchange = Exchange(
             request_id=asked.request_id,
-            reads=[raw[start:end] for start, end in pairwise((0, *ends))],
+            reads=Reads(raw, ends),
             **{name: columns[name][i] for name in _FROM_EXCHANGE},
         )
         yield asked, exchange

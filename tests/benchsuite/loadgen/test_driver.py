@@ -250,7 +250,7 @@ def test_a_live_session_carries_the_replies_on() -> None:
         def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
             from benchsuite.exchange import Chunks, Kind
 
-            chunks = Chunks([0], [Kind.CONTENT], [REPLY], [2])
+            chunks = Chunks([0], bytes((Kind.CONTENT,)), [REPLY], [2])
             return Response(chunks, None, "chunks", "stop", None, None)
 
     server = Talking()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchsuite.exchange import Chunks, Exchange, Kind, Response
+from benchsuite.exchange import NO_CHUNKS, Chunks, Exchange, Kind, Response
 from benchsuite.records import requests
 from benchsuite.records.record import Record
 from benchsuite.records.spool import Asked
@@ -44,10 +44,10 @@ def record(columns: Chunks, lag_s: list[float]) -> Record:
 @pytest.mark.parametrize("lag_s", [[], [0.25, 0.5, 0.75]])
 def test_a_chunk_has_the_stamp_of_its_read(tmp_path: Path, lag_s: list[float]) -> None:
     """Chunks of one read share it; seconds count from the run's start."""
-    kinds = [Kind.REASONING, Kind.CONTENT, Kind.TOOL_CALL]
+    kinds = bytes((Kind.REASONING, Kind.CONTENT, Kind.TOOL_CALL))
     chunks = Chunks([0, 2, 2], kinds, ["hm", "so", "f"], [1, 2, 1])
     path = tmp_path / requests.FILE_NAME
-    silent = record(Chunks((), (), (), ()), lag_s)
+    silent = record(NO_CHUNKS, lag_s)
     assert requests.write([record(chunks, lag_s), silent], path) == 2
     first, second = requests.read(path).to_pylist()
     assert (first["priority"], first["tenant"], first["model"]) == (-2, "acme", None)
