@@ -6,11 +6,9 @@ endpoint's `decode`, a pure function of the exchange, once the stream has ended.
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final, Literal, NamedTuple, overload
+from typing import Final, Literal, NamedTuple
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from benchsuite.message import ToolCall
 
@@ -21,39 +19,6 @@ TokensFrom = Literal["usage", "running_usage", "tokenizer", "chunks"]
 
 TokenCounter = Callable[[str], int]
 """Tokens of a text under the scenario's tokenizer."""
-
-
-Numbers = Sequence[float] | NDArray[Any]
-
-
-class Reads(Sequence[bytes]):
-    """Reads that lie one after the other in `raw`, each cut out when it is asked for.
-
-    `ends[i]`: where read i ends in `raw`, [reads].
-    """
-
-    def __init__(self, raw: bytes, ends: NDArray[np.int64]) -> None:
-        self.raw, self.ends = raw, ends
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        at = range(len(self))[index]
-        return self.raw[self.ends[at - 1] if at else 0 : self.ends[at]]
-
-
-def joined(reads: Sequence[bytes]) -> Reads:
-    """The same reads in one piece."""
-    if isinstance(reads, Reads):
-        return reads
-    return Reads(b"".join(reads), np.cumsum(np.fromiter(map(len, reads), np.int64, len(reads))))
 
 
 class Exchange(Struct, kw_only=True):
@@ -70,20 +35,13 @@ class Exchange(Struct, kw_only=True):
     framing: Framing
     connect_s: float = 0.0  # spent opening the connection (TCP and TLS); 0 when it was reused
     sent_s: float | None = None  # just before the first byte of the request left
-    reads: Sequence[bytes] = []
-    read_s: Numbers = []
-    lag_s: Numbers = []
+    reads: list[bytes] = []
+    read_s: list[float] = []
+    lag_s: list[float] = []
     finished_s: float | None = None  # end of the response, or when it failed
     http_status: int | None = None
     error_class: str | None = None  # None: the transport saw nothing wrong
     error: str | None = None
-
-    def keep(self, data: bytes, at_s: float) -> None:
-        """Add a read."""
-        assert isinstance(self.reads, list), "it has ended"
-        assert isinstance(self.read_s, list), "it has ended"
-        self.reads.append(data)
-        self.read_s.append(at_s)
 
 
 def http_status(exchange: Exchange) -> int | None:
@@ -115,8 +73,6 @@ class Usage(NamedTuple):
     output_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
-    image_tokens: int | None = None  # of the prompt
-    audio_tokens: int | None = None  # of the prompt
 
 
 class Chunk(NamedTuple):
@@ -132,7 +88,7 @@ class Chunks(NamedTuple):
     """The chunks of an answer as columns, in order of arrival; `Chunk` says what each means."""
 
     read: Sequence[int]
-    kind: bytes  # a Kind each
+    kind: Sequence[Kind]
     text: Sequence[str]
     tokens: Sequence[int]
 
@@ -140,7 +96,7 @@ class Chunks(NamedTuple):
 EMBEDDED: Final = "embedded"
 """The finish reason of an answer that holds vectors: it has no tokens by nature."""
 
-NO_CHUNKS: Final = Chunks((), b"", (), ())
+NO_CHUNKS: Final = Chunks((), (), (), ())
 
 
 class Response(NamedTuple):
@@ -157,8 +113,7 @@ class Response(NamedTuple):
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
-        read, kind, text, tokens = self.columns
-        return tuple(map(Chunk, read, map(Kind, kind), text, tokens))
+        return tuple(map(Chunk._make, zip(*self.columns, strict=True)))
 
     @property
     def text(self) -> str:

@@ -66,11 +66,7 @@ def run(
             num_planned=schedule.num_requests,
             planned_due_s=schedule.due_s or (),
             issuing_end_s=schedule.end_s,
-            warnings=(
-                *scenario.endpoint.notes(),
-                *scenario.workload.notes(),
-                *schedule.notes,
-            ),
+            warnings=(*scenario.endpoint.notes(), *scenario.workload.notes()),
             selftest=curve.last(curve.Machine.of(environment)),
         )
         facts.save(folder)

@@ -107,13 +107,17 @@ class _InProcessConnection:
         reply = await self._api.handle("POST", PATH, body)
         exchange.http_status = reply.status
         if isinstance(reply.body, bytes):
-            exchange.keep(reply.body, self._loop.time())
+            self._keep(exchange, reply.body)
             return
         try:
             async for event in reply.body:
-                exchange.keep(event, self._loop.time())
+                self._keep(exchange, event)
         finally:
             await reply.body.aclose()
+
+    def _keep(self, exchange: Exchange, data: bytes) -> None:
+        exchange.reads.append(data)
+        exchange.read_s.append(self._loop.time())
 
     def in_flight(self) -> int:
         return len(self._busy)

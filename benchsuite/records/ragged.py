@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
-from benchsuite.exchange import Numbers
+Numbers = Sequence[float] | NDArray[Any]
+"""Of one row."""
 
 
 def column(rows: Sequence[Numbers], dtype: DTypeLike) -> pa.ListArray:

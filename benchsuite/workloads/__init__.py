@@ -1,12 +1,9 @@
-"""What is asked: every choice of `workload: {type: ...}`. All but `mix` stand in `single.py`."""
+"""What is asked: every choice of `workload: {type: ...}`."""
 
-from benchsuite.workloads.mix import Mix
 from benchsuite.workloads.questions import Questions
-from benchsuite.workloads.servegen import ServeGen
-from benchsuite.workloads.single import Single
 from benchsuite.workloads.synthetic import Synthetic
 from benchsuite.workloads.trace import Trace
 
-Workload = Single | Mix
+Workload = Synthetic | Trace | Questions
 
-__all__ = ["Mix", "Questions", "ServeGen", "Synthetic", "Trace", "Workload"]
+__all__ = ["Questions", "Synthetic", "Trace", "Workload"]
