@@ -17,6 +17,7 @@ from benchsuite.metrics.slo_presets import PRESETS
 from benchsuite.workloads import Workload
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
+from benchsuite.workloads.priorities import Priorities
 from reference_engine.executors import Executor
 from reference_engine.policies import Policy
 
@@ -24,6 +25,7 @@ CHOICES: Final = {
     "arrivals": Arrivals,
     "workloads": Workload,
     "lengths": Lengths,
+    "priorities": Priorities,
     "trace_formats": TraceFormat,
     "endpoints": Endpoint,
     "policies": Policy,
@@ -79,8 +81,9 @@ def show(console: Console, kind: str | None) -> None:
         table.add_column("what it is")
         table.add_column("unit" if name == "metrics" else "keys (* required)")
         for entry in entries:
-            keys = entry.get("unit") or ", ".join(
-                f"{key}*" if how == "required" else key for key, how in entry["fields"].items()
-            )
-            table.add_row(entry["name"], entry["title"], keys)
+            last = entry.get("unit", "")  # some metrics have none
+            if "fields" in entry:
+                needs = entry["fields"].items()
+                last = ", ".join(f"{key}*" if how == "required" else key for key, how in needs)
+            table.add_row(entry["name"], entry["title"], last)
         console.print(table)

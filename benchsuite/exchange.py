@@ -6,9 +6,11 @@ endpoint's `decode`, a pure function of the exchange, once the stream has ended.
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, overload
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from benchsuite.message import ToolCall
 
@@ -19,6 +21,39 @@ TokensFrom = Literal["usage", "running_usage", "tokenizer", "chunks"]
 
 TokenCounter = Callable[[str], int]
 """Tokens of a text under the scenario's tokenizer."""
+
+
+Numbers = Sequence[float] | NDArray[Any]
+
+
+class Reads(Sequence[bytes]):
+    """Reads that lie one after the other in `raw`, each cut out when it is asked for.
+
+    `ends[i]`: where read i ends in `raw`, [reads].
+    """
+
+    def __init__(self, raw: bytes, ends: NDArray[np.int64]) -> None:
+        self.raw, self.ends = raw, ends
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        return self.raw[self.ends[at - 1] if at else 0 : self.ends[at]]
+
+
+def joined(reads: Sequence[bytes]) -> Reads:
+    """The same reads in one piece."""
+    if isinstance(reads, Reads):
+        return reads
+    return Reads(b"".join(reads), np.cumsum(np.fromiter(map(len, reads), np.int64, len(reads))))
 
 
 class Exchange(Struct, kw_only=True):
@@ -35,13 +70,20 @@ class Exchange(Struct, kw_only=True):
     framing: Framing
     connect_s: float = 0.0  # spent opening the connection (TCP and TLS); 0 when it was reused
     sent_s: float | None = None  # just before the first byte of the request left
-    reads: list[bytes] = []
-    read_s: list[float] = []
-    lag_s: list[float] = []
+    reads: Sequence[bytes] = []
+    read_s: Numbers = []
+    lag_s: Numbers = []
     finished_s: float | None = None  # end of the response, or when it failed
     http_status: int | None = None
     error_class: str | None = None  # None: the transport saw nothing wrong
     error: str | None = None
+
+    def keep(self, data: bytes, at_s: float) -> None:
+        """Add a read."""
+        assert isinstance(self.reads, list), "it has ended"
+        assert isinstance(self.read_s, list), "it has ended"
+        self.reads.append(data)
+        self.read_s.append(at_s)
 
 
 def http_status(exchange: Exchange) -> int | None:
@@ -73,6 +115,8 @@ class Usage(NamedTuple):
     output_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
+    image_tokens: int | None = None  # of the prompt
+    audio_tokens: int | None = None  # of the prompt
 
 
 class Chunk(NamedTuple):
@@ -88,7 +132,7 @@ class Chunks(NamedTuple):
     """The chunks of an answer as columns, in order of arrival; `Chunk` says what each means."""
 
     read: Sequence[int]
-    kind: Sequence[Kind]
+    kind: bytes  # a Kind each
     text: Sequence[str]
     tokens: Sequence[int]
 
@@ -96,7 +140,7 @@ class Chunks(NamedTuple):
 EMBEDDED: Final = "embedded"
 """The finish reason of an answer that holds vectors: it has no tokens by nature."""
 
-NO_CHUNKS: Final = Chunks((), (), (), ())
+NO_CHUNKS: Final = Chunks((), b"", (), ())
 
 
 class Response(NamedTuple):
@@ -113,7 +157,8 @@ class Response(NamedTuple):
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
-        return tuple(map(Chunk._make, zip(*self.columns, strict=True)))
+        read, kind, text, tokens = self.columns
+        return tuple(map(Chunk, read, map(Kind, kind), text, tokens))
 
     @property
     def text(self) -> str:

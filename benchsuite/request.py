@@ -16,6 +16,7 @@ from benchsuite.message import (
     ToolCall,
     VideoPart,
 )
+from benchsuite.tools.box import ToolBox
 
 __all__ = [
     "AudioFile",
@@ -75,6 +76,9 @@ class Request(Struct, frozen=True):
     max_output_tokens: int
     ignore_eos: bool = False  # output length is exactly max_output_tokens where the server obeys
     slo_class: str = "default"
+    priority: int | None = None  # sent as it is; which end goes first is the server's rule
+    tenant: str | None = None  # who asks, sent as OpenAI's `user`
+    model: str | None = None  # instead of the endpoint's, such as a LoRA adapter's name
     expected: str | None = None  # checkable answer, if any
     grader: Grader | None = None  # how it is checked
     tools: tuple[Tool, ...] = ()  # that the model may call
@@ -83,6 +87,7 @@ class Request(Struct, frozen=True):
     thinking_budget: int | None = None  # tokens of reasoning at most; None: not said
     num_samples: int = 1  # answers to the prompt that are asked for at once (n)
     is_batch: bool = False  # every message of the prompt is a prompt of its own
+    group: int | None = None  # requests with the same prompt: a rollout's samples
 
 
 class Session(Struct, frozen=True):
@@ -90,19 +95,21 @@ class Session(Struct, frozen=True):
 
     By default each waits for the one before it. With `after` they are a graph: requests that wait
     for the same one fork, one that waits for several joins. A request is due when the last that it
-    waits for has ended, plus its gap; but not earlier than its time in the session, if it has one.
+    waits for has ended, plus its gap.
     """
 
     id: int
     requests: tuple[Request, ...]  # each stands behind all that it waits for
     gaps_s: tuple[float, ...] = ()  # think or tool time before request i + 1; len(requests) - 1
-    earliest_s: tuple[float, ...] = ()  # from the session's start; request i + 1 is not due before
     start_s: float | None = None  # when a trace says that it began, from the trace's first row
     history: Literal["scripted", "live"] = "scripted"
     # scripted: each request's prompt is complete as it stands;
     # live: the model's real reply is appended to the messages before the next turn's own
     after: tuple[tuple[int, ...], ...] | None = None  # what request i + 1 waits for, by position
     # (): the start of the session. A live request goes on with the conversation of the first named
+    box: ToolBox | None = None  # an agent's: what answers its calls. Then the session is live, and
+    # ends before its last request where an answer calls no tool
+    keep_reasoning: bool = False  # an agent's: what it thought goes back with what it said
     fresh: tuple[int, ...] = ()  # live requests that begin a new one instead: a sub-agent's first
 
     def __post_init__(self) -> None:

@@ -66,7 +66,11 @@ def run(
             num_planned=schedule.num_requests,
             planned_due_s=schedule.due_s or (),
             issuing_end_s=schedule.end_s,
-            warnings=(*scenario.endpoint.notes(), *scenario.workload.notes()),
+            warnings=(
+                *scenario.endpoint.notes(),
+                *scenario.workload.notes(),
+                *schedule.notes,
+            ),
             selftest=curve.last(curve.Machine.of(environment)),
         )
         facts.save(folder)

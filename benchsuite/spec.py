@@ -24,6 +24,12 @@ Seconds = Annotated[
 ]
 """A duration: a number of seconds, or text such as `500ms`, `2s`, `3m`, `1h`."""
 
+LongerThan0 = Annotated[
+    float,
+    Meta(gt=0, extra={"unit": "s"}, extra_json_schema={"pattern": f"^{_DURATION}$"}),
+]
+"""A duration that is not zero."""
+
 PerSecond = Annotated[float, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]

@@ -17,6 +17,8 @@ import msgspec
 from msgspec import inspect as types
 
 from benchsuite.arrivals import Arrivals
+from benchsuite.arrivals.hawkes import HawkesClass
+from benchsuite.arrivals.mmpp import MmppState
 from benchsuite.arrivals.ramp import RatePoint
 from benchsuite.endpoints import Endpoint
 from benchsuite.endpoints.openai_server import Timeouts
@@ -28,6 +30,8 @@ from benchsuite.scenario import Limits, Scenario
 from benchsuite.workloads import Workload
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
+from benchsuite.workloads.mix import Part
+from benchsuite.workloads.priorities import Priorities
 from benchsuite.workloads.trace import Slice
 from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
@@ -57,10 +61,14 @@ GROUPS: Final = (
     Group("Reasoning fields", ReasoningFields, "`endpoint.reasoning`"),
     Group("Workloads", Workload, "`workload`: what is asked."),
     Group("Lengths", Lengths, "`workload.prompt_tokens`, `workload.output_tokens` of `synthetic`"),
+    Group("Parts", Part, "`workload.parts` of `mix`, by class"),
+    Group("Priorities", Priorities, "`priority` of a part of a `mix`"),
     Group("Trace formats", TraceFormat, "`workload.source` of `trace`"),
     Group("Slice", Slice, "`workload.slice` of `trace`"),
     Group("Arrivals", Arrivals, "`arrivals`: when the next session starts."),
     Group("Ramp points", RatePoint, "`arrivals.points` of `ramp`"),
+    Group("MMPP states", MmppState, "`arrivals.states` of `mmpp`"),
+    Group("Hawkes classes", HawkesClass, "`arrivals.classes` of `hawkes`, by name"),
     Group("Limits", Limits, "`limits`"),
     Group("SLOs", Slo, "`slo`, by class of requests"),
     Group("Limits of a request", Line, "a limit of `slo`, where it depends on the request"),
@@ -96,10 +104,21 @@ _LINES: Final = {
     "Synthetic.prompt_tokens": "length of the prompts",
     "Synthetic.output_tokens": "length of the answers",
     "Synthetic.shared_prefix_tokens": "tokens in front of every prompt, the same for all",
+    "Synthetic.rank_correlation": "Spearman's rho of prompt length and output length",
+    "ServeGen.path": "a folder of `chunk-*` files, or a JSONL with a client a line",
+    "ServeGen.duration": "how much of the pool's time is played",
+    "ServeGen.start": "from where on, in the pool's time",
+    "ServeGen.rate_scale": "multiplies every client's rate",
+    "ServeGen.token_scale": "multiplies lengths",
+    "ServeGen.rank_correlation": "Spearman's rho of prompt length and output length, in a client",
+    "ServeGen.max_prompt_tokens": "longest prompt",
+    "ServeGen.max_output_tokens": "longest answer",
+    "ServeGen.ignore_eos": "the answer has to be exactly as long as drawn",
     "Synthetic.ignore_eos": "the answer has to be exactly as long as asked",
     "Trace.source": "the file, and how it is read",
     "Trace.slice": "the piece of the trace that is replayed",
     "Trace.rate_scale": "so many times the sessions over the same time",
+    "Trace.copy_shift": "copies that `rate_scale` adds are moved by up to so much",
     "Trace.time_scale": "stretches times and gaps; 2 halves the rate",
     "Trace.token_scale": "multiplies lengths, those of hash blocks too",
     "Trace.max_prompt_tokens": "longest prompt",
@@ -141,6 +160,42 @@ _LINES: Final = {
     "RatePoint.at": "time from the start of the run",
     "RatePoint.rate": "sessions per second then",
     "Timestamps.speed": "how many times as fast as recorded",
+    "Weibull.rate": "sessions per second, on average",
+    "Weibull.shape": "of the gaps: 1 is Poisson, less comes in clumps",
+    "MmppState.rate": "sessions per second in this state",
+    "MmppState.stay": "how long it lasts, on average",
+    "Mmpp.states": "calm, busy ...",
+    "Mmpp.rate": "sessions per second on average; unset: what the states give",
+    "HawkesClass.weight": "of its arrivals that nothing caused, beside other classes'",
+    "HawkesClass.after": "of this class, caused by one arrival of that class on average",
+    "Hawkes.rate": "sessions per second, on average",
+    "Hawkes.memory": "after what time an arrival causes others, on average",
+    "Hawkes.branching": "sessions that one session causes, on average",
+    "Hawkes.classes": "parts of a mix that cause each other",
+    "RateSeries.step": "how long each rate holds",
+    "RateSeries.rates": "sessions per second, one for each step",
+    "RateSeries.path": "a file with a rate, or `at,rate`, in each line",
+    "RateSeries.rate": "sessions per second on average; unset: as they stand",
+    "RateSeries.repeat": "begin again after the last step",
+    "RateSeries.burstiness": "shape of the gaps: 1 is Poisson, less comes in clumps",
+    "Diurnal.rate": "sessions per second, on average",
+    "Diurnal.amplitude": "the highest rate is so much above the mean, the lowest so much below",
+    "Diurnal.period": "from peak to peak",
+    "Diurnal.peak": "when the rate is highest; unset: half a period after the start",
+    "Diurnal.burstiness": "shape of the gaps: 1 is Poisson, less comes in clumps",
+    "Bursts.size": "sessions in a burst",
+    "Bursts.every": "from burst to burst",
+    "Bursts.within": "how long a burst takes",
+    "Bursts.rate": "sessions per second beside the bursts",
+    "Users.users": "how many there are",
+    "Users.think": "time from the end of a session to the same user's next, on average",
+    "Users.spacing": "thinking takes exponential times, or always as long",
+    "Users.arrive_within": "the users' first sessions are spread over this time",
+    "Mix.parts": "by class",
+    "Part.workload": "any but a mix",
+    "RandomPriority.levels": "the priorities there are",
+    "MarkovPriority.levels": "the priorities there are",
+    "Timestamps.quantum": "step of the trace's clock, within which times are spread",
     "ClosedLoop.concurrency": "sessions in flight at all times",
     "Slo.ttft": "time to first token",
     "Slo.ttfo": "time to first visible output",
@@ -270,12 +325,9 @@ workload:
   token_scale: 0.125
   max_prompt_tokens: 1024
   max_output_tokens: 512
-  max_turns: 20
   over_limit: clip
   on_bad_row: fail
   ignore_eos: true
-  output_tokens: 256
-  replies: recorded
 arrivals: {type: timestamps}
 """,
     "Questions": """
@@ -324,84 +376,6 @@ workload: {type: trace, source: {type: mooncake, path: data/mooncake.jsonl, bloc
     "Jsonl": """
 workload: {type: trace, source: {type: jsonl, path: data/own.jsonl, block_tokens: 16}}
 """,
-    "Weka": """
-workload: {type: trace, source: {type: weka, path: data/weka_5.jsonl.gz}}
-""",
-    "Bailian": """
-workload: {type: trace, source: {type: bailian, path: data/qwen_traceA.jsonl, block_tokens: 16}}
-""",
-    "BurstGPT": """
-workload: {type: trace, source: {type: burstgpt, path: data/BurstGPT_1.csv}}
-""",
-    "TraceLab": """
-workload: {type: trace, source: {type: tracelab, path: data/round_trace.jsonl}}
-""",
-    "Otel": """
-workload: {type: trace, source: {type: otel, path: data/spans.json}}
-""",
-    "ShareGPT": """
-workload: {type: trace, source: {type: sharegpt, path: data/ShareGPT_V3.json}}
-""",
-    "VllmCustom": """
-workload: {type: trace, source: {type: vllm_custom, path: data/prompts.jsonl}}
-""",
-    "AIPerfMooncake": """
-workload: {type: trace, source: {type: aiperf_mooncake, path: data/trace.jsonl, block_tokens: 512}}
-""",
-    "AIPerfDag": """
-workload: {type: trace, source: {type: aiperf_dag, path: data/agents.dag.jsonl}}
-""",
-    "Apex": """
-workload: {type: trace, source: {type: apex, path: data/lmsys_0.5.jsonl}}
-""",
-    "MLCommonsAgentic": """
-workload: {type: trace, source: {type: mlcommons_agentic, path: data/agentic_coding.jsonl}}
-""",
-    "SweAgent": """
-workload: {type: trace, source: {type: swe_agent, path: data/trajectories}}
-""",
-    "OpenHands": """
-workload: {type: trace, source: {type: openhands, path: data/output.jsonl}}
-""",
-    "ToolBench": """
-workload: {type: trace, source: {type: toolbench, path: data/answers.jsonl}}
-""",
-    "TauBench": """
-workload:
-  type: trace
-  source:
-    type: tau_bench
-    path: data/tau_bench_airline_5.jsonl.gz
-    tools: data/tau_bench_tools.json
-    domain: airline
-""",
-    "Bfcl": """
-workload:
-  type: trace
-  source: {type: bfcl, path: data/BFCL_v4_multi_turn_base.json, functions: data/functions.json}
-""",
-    "TimedTrace": """
-workload:
-  type: trace
-  source:
-    type: timed_trace
-    path: data/timed.jsonl
-    timestamp: t
-    input_length: in
-    output_length: out
-    hash_ids: blocks
-    seconds: 0.001
-    block_tokens: 16
-""",
-    "HuggingFace": """
-workload:
-  type: trace
-  source:
-    type: hugging_face
-    path: HuggingFaceH4/ultrachat_200k
-    split: train_sft
-    messages: messages
-""",
     "Slice": """
 workload:
   type: trace
@@ -419,6 +393,81 @@ arrivals:
 """,
     "Timestamps": "arrivals: {type: timestamps, speed: 2}",
     "ClosedLoop": "arrivals: {type: closed_loop, concurrency: 64}",
+    "Weibull": "arrivals: {type: weibull, rate: 8, shape: 0.6}",
+    "Mmpp": """
+arrivals:
+  type: mmpp
+  states: [{rate: 2, stay: 60s}, {rate: 30, stay: 5s}]
+""",
+    "Hawkes": """
+arrivals: {type: hawkes, rate: 4, memory: 2s, branching: 0.7}
+""",
+    "HawkesClass": """
+arrivals:
+  type: hawkes
+  rate: 4
+  memory: 2s
+  classes:
+    chat: {weight: 3}
+    agent: {weight: 1, after: {agent: 0.8, chat: 0.1}}
+workload:
+  type: mix
+  parts:
+    chat:
+      workload:
+        type: synthetic
+        prompt_tokens: {type: fixed, value: 500}
+        output_tokens: {type: fixed, value: 200}
+    agent:
+      workload:
+        type: synthetic
+        prompt_tokens: {type: fixed, value: 8000}
+        output_tokens: {type: fixed, value: 50}
+""",
+    "ServeGen": """
+workload: {type: servegen, path: data/reason/deepseek-r1, start: 6h, duration: 10m}
+arrivals: {type: timestamps}
+""",
+    "RateSeries": """
+arrivals: {type: rate_series, step: 10m, rates: [2, 5, 9, 4], repeat: true}
+""",
+    "Diurnal": "arrivals: {type: diurnal, rate: 5, amplitude: 0.9, period: 24h, peak: 14h}",
+    "Bursts": "arrivals: {type: bursts, size: 50, every: 30s, within: 1s, rate: 2}",
+    "Users": "arrivals: {type: users, users: 40, think: 15s}",
+    "Mix": """
+workload:
+  type: mix
+  parts:
+    chat:
+      weight: 9
+      priority: 0
+      workload:
+        type: synthetic
+        prompt_tokens: {type: log_normal, median: 512, p99: 4096}
+        output_tokens: {type: uniform, low: 64, high: 512}
+    batch:
+      weight: 1
+      priority: 5
+      tenant: nightly
+      workload:
+        type: synthetic
+        prompt_tokens: {type: fixed, value: 6000}
+        output_tokens: {type: fixed, value: 300}
+slo:
+  chat: {ttft: 500ms, tpot: 50ms}
+  batch: {e2e_latency: 2m}
+""",
+    "MarkovPriority": """
+workload:
+  type: mix
+  parts:
+    chat:
+      priority: {type: markov, levels: [0, 1, 2], stay: 0.9}
+      workload:
+        type: synthetic
+        prompt_tokens: {type: fixed, value: 500}
+        output_tokens: {type: fixed, value: 200}
+""",
     "Limits": "limits: {requests: 1000, duration: 5m, warmup: 20s, drain: 30s}",
     "Slo": """
 slo:

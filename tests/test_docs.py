@@ -276,7 +276,7 @@ for path in sorted(Path("tried").glob("*.py")):
 for path in sorted(Path("tried").glob("*.yaml")):
     load(path)
 listed = str(catalogue.catalogue())
-assert all(name in listed for name in "bursts first_gap plain_csv ollama shortest_first".split())
+assert all(name in listed for name in "on_off first_gap plain_csv ollama shortest_first".split())
 for path in ("all.yaml", "ollama.yaml"):
     app(["run", path, "--out", path.removesuffix(".yaml")], standalone_mode=False)
 """
@@ -286,7 +286,7 @@ endpoint:
   type: in_process
   engine: {model: 8b, executor: {type: roofline}, policy: {type: shortest_first}}
 workload: {type: trace, source: {type: plain_csv, path: requests.csv}}
-arrivals: {type: bursts, rate: 40, burst: 500ms, pause: 2s}
+arrivals: {type: on_off, rate: 40, busy: 500ms, pause: 2s}
 """
 OLLAMA = """
 name: ollama

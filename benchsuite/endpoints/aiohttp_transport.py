@@ -35,9 +35,6 @@ class AiohttpConnection:
             request_id=request_id,
             stamp_source="user",
             framing="none",
-            reads=[],
-            read_s=[],
-            lag_s=[],
         )
         task = asyncio.create_task(self._post(exchange, body))
         self._tasks[request_id] = (exchange, task)
@@ -50,8 +47,8 @@ class AiohttpConnection:
                 task.cancel()
         finally:
             del self._tasks[request_id]
-        ended_well = exchange.error_class is None and exchange.read_s
-        exchange.finished_s = exchange.read_s[-1] if ended_well else time.monotonic()
+        ended_well = exchange.error_class is None and len(exchange.read_s)
+        exchange.finished_s = float(exchange.read_s[-1] if ended_well else time.monotonic())
         return exchange
 
     async def _post(self, exchange: Exchange, body: bytes) -> None:
@@ -61,8 +58,7 @@ class AiohttpConnection:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 exchange.http_status = response.status
                 while data := await self._next(response.content, exchange, has_token):
-                    exchange.read_s.append(time.monotonic())
-                    exchange.reads.append(data)
+                    exchange.keep(data, time.monotonic())
                     has_token = has_token or self._has_token(exchange)
         except aiohttp.ClientError as error:
             self._end(exchange, _error_class(error, exchange), str(error) or type(error).__name__)

@@ -11,6 +11,8 @@ import httptools
 import numpy as np
 from numpy.typing import NDArray
 
+from benchsuite.exchange import joined
+
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 MAX_LINE_BYTES: Final = 1024 * 1024
@@ -18,8 +20,6 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 
 _VERSION: Final = b"HTTP/1."
 _BLANK_LINES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_LAST_CHUNK: Final = b"\r\n0\r\n\r\n"  # with the line end of the one before
-_SIXTEENS: Final = 16 ** np.arange(1, 6)  # lengths from which a size needs one more hex digit
 
 
 class Head(NamedTuple):
@@ -222,42 +222,6 @@ def _keeps_alive(version: bytes, headers: Sequence[tuple[str, str]]) -> bool:
 
 def unframe(reads: Sequence[bytes]) -> Framed:
     """The response in `reads`, as far as it came."""
-    return _unframe_at_once(reads) or _unframe_by_read(reads)
-
-
-def _unframe_at_once(reads: Sequence[bytes]) -> Framed | None:
-    """A whole response in chunks, its reads fed together; None for any other.
-
-    llhttp hands over a chunk's bytes, but does not say where they lay. A chunk takes at least the
-    digits of its size and two line ends: if they add up to all that came, there is nothing else.
-    """
-    raw = b"".join(reads)
-    if len(raw) > MAX_LINE_BYTES or not raw.endswith(_LAST_CHUNK):  # caps are of single reads
-        return None
-    pieces: list[bytes] = []
-    end = ResponseEnd(pieces.append)
-    end.feed(raw)
-    length = np.fromiter(map(len, pieces), np.int64, len(pieces))
-    num_digits = np.searchsorted(_SIXTEENS, length, side="right") + 1
-    head_bytes = raw.find(b"\r\n\r\n") + 4
-    chunk_end = head_bytes + np.cumsum(length + num_digits + 4) - 2  # in raw
-    if not pieces or chunk_end[-1] + len(_LAST_CHUNK) != len(raw) or not end.is_sound:
-        return None
-    body_end = np.cumsum(length)
-    raw_end = _ends(reads)
-    chunk = np.minimum(
-        np.searchsorted(chunk_end, raw_end), len(pieces) - 1
-    )  # the first to end later
-    missing = np.clip(chunk_end[chunk] - raw_end, 0, length[chunk])  # of its bytes
-    return Framed(end.head, b"".join(pieces), body_end[chunk] - missing, True, None, None)
-
-
-def _ends(pieces: Sequence[bytes]) -> NDArray[np.int64]:
-    """Where each piece ends, one laid after the other."""
-    return np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)))
-
-
-def _unframe_by_read(reads: Sequence[bytes]) -> Framed:
     pieces: list[bytes] = []
     read_end: list[int] = []
     end = ResponseEnd(pieces.append)
@@ -280,4 +244,5 @@ def _unframe_by_read(reads: Sequence[bytes]) -> Framed:
 
 def unframed(reads: Sequence[bytes]) -> Framed:
     """The body in reads that hold it alone, another transport having taken off the rest."""
-    return Framed(None, b"".join(reads), _ends(reads), True, None, None)
+    whole = joined(reads)
+    return Framed(None, whole.raw, whole.ends, True, None, None)

@@ -107,17 +107,13 @@ class _InProcessConnection:
         reply = await self._api.handle("POST", PATH, body)
         exchange.http_status = reply.status
         if isinstance(reply.body, bytes):
-            self._keep(exchange, reply.body)
+            exchange.keep(reply.body, self._loop.time())
             return
         try:
             async for event in reply.body:
-                self._keep(exchange, event)
+                exchange.keep(event, self._loop.time())
         finally:
             await reply.body.aclose()
-
-    def _keep(self, exchange: Exchange, data: bytes) -> None:
-        exchange.reads.append(data)
-        exchange.read_s.append(self._loop.time())
 
     def in_flight(self) -> int:
         return len(self._busy)

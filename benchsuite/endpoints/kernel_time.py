@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SO_TIMESTAMPING: Final = 37
 _RX_SOFTWARE: Final = 1 << 3
@@ -130,7 +131,7 @@ class KernelClock:
         if abs(offset - self._offset_ns[-1]) > MAX_STEP_S * 1e9:
             self.sample()
 
-    def monotonic_s(self, stamps_ns: Sequence[int], user_s: Sequence[float]) -> list[float]:
+    def monotonic_s(self, stamps_ns: Sequence[int], user_s: Sequence[float]) -> NDArray[np.float64]:
         """Kernel stamps as monotonic seconds; the program's own where one cannot be used."""
         wall, user = np.asarray(stamps_ns, dtype=np.int64), np.asarray(user_s, dtype=np.float64)
         first = max(0, bisect_right(self._at_ns, user_s[0] * 1e9) - 1)
@@ -145,4 +146,4 @@ class KernelClock:
         usable = (wall > 0) & (monotonic < user + MAX_STEP_S)
         for start, end in self._unusable_ns:
             usable &= (user < start * 1e-9) | (user > end * 1e-9)
-        return np.where(usable, monotonic, user).tolist()  # type: ignore[no-any-return]
+        return np.where(usable, monotonic, user)

@@ -104,6 +104,12 @@ def _asked(
         asked["n"] = request.num_samples
     if vendor_fields and request.ignore_eos:
         asked |= {"ignore_eos": True, "min_tokens": request.max_output_tokens}
+    if vendor_fields and request.priority is not None:
+        asked["priority"] = request.priority
+    if request.tenant is not None:
+        asked["user"] = request.tenant
+    if request.model is not None:  # over the endpoint's
+        asked["model"] = request.model
     return asked
 
 

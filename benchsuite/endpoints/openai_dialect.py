@@ -21,6 +21,7 @@ from msgspec import Raw, Struct
 from benchsuite.endpoints import http_framing, sse
 from benchsuite.endpoints.attribution import attribute
 from benchsuite.endpoints.openai_body import chat_body, completions_body
+from benchsuite.endpoints.plain_stream import NotPlainError, PlainStream
 from benchsuite.endpoints.tool_calls import tool_calls
 from benchsuite.exchange import Chunks, Exchange, Kind, Response, TokenCounter, Usage
 
@@ -64,6 +65,8 @@ class _Choice(Struct, gc=False):
 
 class _PromptDetails(Struct, gc=False):
     cached_tokens: int | None = None
+    image_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _OutputDetails(Struct, gc=False):
@@ -97,15 +100,13 @@ class _Message(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message).decode
-_decode_text: Final = msgspec.json.Decoder(str)
 _NO_DELTA: Final = _Delta()
 _CONTENT, _REASONING, _TOOL_CALL = Kind
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TEXT: Final = re.compile(
     rb'"(?:content|reasoning|reasoning_content|text)"\s*:\s*"((?:[^"\\]|\\.)+)"'
 )
-_MOST_AT_ONCE: Final = 64  # events; what is spent on texts that turn out to be none
-_EVENTS_A_SHAPE: Final = 32  # finding a shape costs as much as reading five events
+_SHORT_RUN: Final = 32  # events; to look for a run costs as much as to read so many of them
 
 
 class _Answer:
@@ -113,7 +114,7 @@ class _Answer:
 
     def __init__(self) -> None:
         self.reads: list[int] = []  # [chunks], as the next three
-        self.kinds: list[Kind] = []
+        self.kinds = bytearray()
         self.texts: list[str] = []
         self.running: list[int | None] = []  # tokens so far; None: not said
         self.usage: _Usage | None = None
@@ -160,7 +161,7 @@ class _Answer:
     def take_texts(self, kind: Kind, texts: list[str], reads: list[int]) -> None:
         """Add what as many events say which carry a text each and nothing else."""
         self.reads += reads
-        self.kinds += [kind] * len(texts)
+        self.kinds += bytes((kind,)) * len(texts)
         self.texts += texts
         self.running += [None] * len(texts)
         self.total = None
@@ -182,7 +183,7 @@ def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
         total, running = None, [None] * len(texts)
     tokens, tokens_from = attribute(texts, running, total, count_tokens)
     return Response(
-        columns=Chunks(answer.reads, answer.kinds, texts, tokens),
+        columns=Chunks(answer.reads, bytes(answer.kinds), texts, tokens),
         usage=usage,
         tokens_from=tokens_from,
         finish_reason=answer.finish_reason,
@@ -199,9 +200,14 @@ def has_token(exchange: Exchange) -> bool:
 
 
 def _answer(exchange: Exchange) -> _Answer:
-    answer = _Answer()
-    if exchange.error_class is not None:
-        answer.fail(exchange.error_class, exchange.error or "")
+    answer = _begun(exchange)
+    try:
+        if exchange.http_status in (None, 200):
+            is_framed = exchange.framing == "http"
+            _read_plain(answer, PlainStream(exchange.reads, is_framed=is_framed))
+            return answer
+    except NotPlainError:
+        answer = _begun(exchange)
     if exchange.framing == "none":
         framed = http_framing.unframed(exchange.reads)
         _read_body(answer, framed, exchange.http_status or 200)
@@ -213,6 +219,13 @@ def _answer(exchange: Exchange) -> _Answer:
         _read_body(answer, framed, framed.head.status)
     if not framed.is_complete:
         answer.fail("truncated", "the response ended before its stated end")
+    return answer
+
+
+def _begun(exchange: Exchange) -> _Answer:
+    answer = _Answer()
+    if exchange.error_class is not None:
+        answer.fail(exchange.error_class, exchange.error or "")
     return answer
 
 
@@ -247,27 +260,44 @@ def _read_whole(answer: _Answer, framed: http_framing.Framed) -> None:
         answer.fail("invalid_utf8", f"{num_replaced} sequences are not UTF-8")
 
 
-def _read_events(answer: _Answer, stream: sse.Stream) -> None:
-    """Event by event, but for runs of events that differ only in their texts."""
-    i, num_shapes, num_chunks = 0, 0, 0
-    shape: _Shape | None = None
-    while i < len(stream.data) and not answer.is_done:
-        texts = shape.texts(stream.data[i : i + _MOST_AT_ONCE]) if shape is not None else []
-        if shape is not None and texts:
-            answer.take_texts(shape.kind, texts, stream.read[i : i + len(texts)])
-            i += len(texts)
-        else:
-            _read_event(answer, stream, i)
-            if len(answer.texts) > num_chunks and num_shapes * _EVENTS_A_SHAPE <= i:
-                shape = _shape(stream.data[i])
-                num_shapes += 1
-            i += 1
+def _read_plain(answer: _Answer, stream: PlainStream) -> None:
+    """Event by event, but for runs of events that differ only in their texts.
+
+    Raises NotPlainError; the answer is then to be read anew.
+    """
+    num_events, next_shape, wait = 0, 0, _SHORT_RUN
+    while (event := stream.event()) is not None:
+        if answer.is_done:
+            continue
         num_chunks = len(answer.texts)
-    _check_end(answer, stream)
+        _read_event(answer, *event)
+        num_events += 1
+        if len(answer.texts) == num_chunks or num_events < next_shape:
+            continue
+        texts: list[str] = []
+        if (shape := _shape(event[0])) is not None:
+            texts, reads = stream.texts(shape.before, shape.after)
+            answer.take_texts(shape.kind, texts, reads)
+            num_events += len(texts)
+        if len(texts) < _SHORT_RUN:  # looking costs; where no event is like the next, ever less
+            next_shape, wait = num_events + wait, 2 * wait
+    _check_end(answer)
 
 
-def _read_event(answer: _Answer, stream: sse.Stream, i: int) -> None:
-    data = stream.data[i]
+def _read_events(answer: _Answer, stream: sse.Stream) -> None:
+    for i, (data, read) in enumerate(zip(stream.data, stream.read, strict=True)):
+        if answer.is_done:
+            break
+        is_cut = stream.is_cut and i == len(stream.data) - 1
+        _read_event(answer, data, read, name=stream.names.get(i, b""), is_cut=is_cut)
+    if stream.is_too_large:
+        answer.fail("too_large", f"a line over {http_framing.MAX_LINE_BYTES} bytes")
+    _check_end(answer, stream.num_unknown, stream.num_replaced)
+
+
+def _read_event(
+    answer: _Answer, data: bytes, read: int, *, name: bytes = b"", is_cut: bool = False
+) -> None:
     try:
         message = _decode(data)
     except (msgspec.DecodeError, RecursionError):
@@ -276,13 +306,13 @@ def _read_event(answer: _Answer, stream: sse.Stream, i: int) -> None:
             return
         odd = _message(data)
         if odd is None:
-            if stream.names.get(i) == b"error":
+            if name == b"error":
                 answer.fail("server_error", _excerpt(data))
-            elif not (stream.is_cut and i == len(stream.data) - 1):
+            elif not is_cut:
                 answer.fail("malformed_event", f"not a JSON object: {_excerpt(data)}")
             return
         message = odd
-    answer.take(message, stream.read[i])
+    answer.take(message, read)
     if not message.choices or message.error is not None:
         _check_error(answer, message, data)
 
@@ -293,25 +323,6 @@ class _Shape(NamedTuple):
     before: bytes  # up to the quote that opens the text
     after: bytes  # from the quote that closes it
     kind: Kind
-
-    def texts(self, events: list[bytes]) -> list[str]:
-        """The texts of those events at the beginning that are of this shape.
-
-        A line end is in no JSON string: lines of JSON strings, as many as texts, are one each.
-        """
-        before, after = self.before, self.after
-        start, stop = len(before), -len(after)
-        raw = [event[start:stop] for event in events]
-        rebuilt = b"".join((before, (after + b"\n" + before).join(raw), after))
-        if rebuilt != b"\n".join(events):  # the quickest way to see whether all are
-            fits = [event.startswith(before) and event.endswith(after) for event in events]
-            raw = raw[: [*fits, False].index(False)]
-        raw = raw[: [*raw, b""].index(b"")]
-        try:
-            texts = _decode_text.decode_lines(b'"' + b'"\n"'.join(raw) + b'"') if raw else []
-        except msgspec.DecodeError:
-            return []
-        return texts if len(texts) == len(raw) else []
 
 
 def _shape(data: bytes) -> _Shape | None:
@@ -340,18 +351,17 @@ def _told(data: bytes) -> tuple[Kind, str] | None:
     says_more = answer.usage or answer.timings or answer.finish_reason or answer.has_other_choices
     if says_more or message.error is not None or len(answer.texts) != 1:
         return None
-    return answer.kinds[0], answer.texts[0]
+    return Kind(answer.kinds[0]), answer.texts[0]
 
 
-def _check_end(answer: _Answer, stream: sse.Stream) -> None:
-    if stream.is_too_large:
-        answer.fail("too_large", f"a line over {http_framing.MAX_LINE_BYTES} bytes")
+def _check_end(answer: _Answer, num_unknown: int = 0, num_replaced: int = 0) -> None:
+    """`num_unknown` lines were no server-sent event, `num_replaced` sequences no UTF-8."""
     if not answer.is_done and answer.finish_reason is None:
-        if stream.num_unknown:
-            answer.fail("malformed_sse", f"{stream.num_unknown} lines are no server-sent event")
+        if num_unknown:
+            answer.fail("malformed_sse", f"{num_unknown} lines are no server-sent event")
         answer.fail("truncated", "the stream ended without [DONE] and without a finish reason")
-    if stream.num_replaced:
-        answer.fail("invalid_utf8", f"{stream.num_replaced} sequences are not UTF-8")
+    if num_replaced:
+        answer.fail("invalid_utf8", f"{num_replaced} sequences are not UTF-8")
     if answer.has_other_choices:
         answer.fail("extra_choices", "several choices came; only the first is counted")
 
@@ -372,6 +382,8 @@ def _usage(usage: _Usage | None) -> Usage | None:
         output_tokens=_believed(usage.completion_tokens),
         cached_tokens=None if prompt is None else _believed(prompt.cached_tokens),
         reasoning_tokens=_believed(reasoning),
+        image_tokens=None if prompt is None else _believed(prompt.image_tokens),
+        audio_tokens=None if prompt is None else _believed(prompt.audio_tokens),
     )
 
 
@@ -506,7 +518,11 @@ def _loose_usage(value: dict[str, Any]) -> _Usage | None:
         prompt_tokens=_count(value.get("prompt_tokens")),
         completion_tokens=_count(value.get("completion_tokens")),
         reasoning_tokens=_count(value.get("reasoning_tokens")),
-        prompt_tokens_details=_PromptDetails(_count(prompt.get("cached_tokens"))),
+        prompt_tokens_details=_PromptDetails(
+            _count(prompt.get("cached_tokens")),
+            _count(prompt.get("image_tokens")),
+            _count(prompt.get("audio_tokens")),
+        ),
         completion_tokens_details=_OutputDetails(_count(output.get("reasoning_tokens"))),
     )
 

@@ -8,7 +8,6 @@ short is kept and marked, because some servers leave out the last blank line.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from benchsuite.endpoints.http_framing import MAX_LINE_BYTES
@@ -56,26 +55,7 @@ def parse(body: bytes, read_end: ReadEnd) -> Stream:
     """The events of `body`, of which `read_end[i]` bytes had arrived after read i."""
     stream = Stream([], [], {})
     start = len(_BOM) if body.startswith(_BOM) else 0
-    start = _parse_plain(stream, body, start, read_end)
     return _repaired(_parse_lines(stream, body, start, read_end), body)
-
-
-def _parse_plain(stream: Stream, body: bytes, start: int, read_end: ReadEnd) -> int:
-    """Take all events up to the last blank line if each is one `data: ` line and LF LF.
-
-    So it nearly always is, and then no event needs a look of its own. Returns where the rest
-    begins, which is `start` where any event is of another kind.
-    """
-    stop = body.rfind(b"\n\n") + 2
-    if not body.startswith(b"data: ", start) or stop < 2 or b"\r" in body:
-        return start
-    data = body[start + 6 : stop - 2].split(b"\n\ndata: ")
-    ends = np.flatnonzero(np.frombuffer(body, np.uint8, stop - start, start) == _LF) + start
-    if len(ends) != 2 * len(data) or max(map(len, data)) > MAX_LINE_BYTES - 6:
-        return start
-    stream.data.extend(data)
-    stream.read.extend(np.searchsorted(read_end, ends[::2], side="right").tolist())
-    return stop
 
 
 def _parse_lines(stream: Stream, body: bytes, start: int, read_end: ReadEnd) -> Stream:

@@ -2,27 +2,15 @@
 where decoding has found some.
 
 A delta belongs to the call of its `index`. Servers differ: some leave `index` out, some send every
-call whole under index 0 with an id of its own, some send arguments as an object. A call that the
-model wrote but the server did not recognise stands in the text; it is found by the marks that
-models are trained to write, and told apart (`ToolCall.id` is empty), because it was never one for
-the client.
+call whole under index 0 with an id of its own, some send arguments as an object.
 """
 
 import json
-import re
-from typing import Any, Final
+from typing import Any
 
 from benchsuite.endpoints.documents import documents, objects
 from benchsuite.exchange import Exchange
 from benchsuite.message import ToolCall
-
-_MARKED: Final = re.compile(
-    r"<tool_call>(?P<hermes>.*?)(?:</tool_call>|$)"  # Hermes, Qwen, GLM
-    r"|\[TOOL_CALLS\](?P<mistral>.*)"
-    r"|<\|python_tag\|>(?P<llama>.*)"
-    r"|<function=(?P<named>.*?)(?:</function>|$)",  # Llama 3.1, Qwen3-Coder
-    re.DOTALL,
-)
 
 
 class _Call:
@@ -92,18 +80,3 @@ def tool_calls(exchange: Exchange) -> tuple[ToolCall, ...]:
                 told = choice.get("delta") or choice.get("message")
                 calls.take(told if isinstance(told, dict) else {})
     return calls.done()
-
-
-def calls_in_text(text: str) -> tuple[ToolCall, ...]:
-    """Calls that stand in an answer's text because the server did not recognise them."""
-    found = []
-    for match in _MARKED.finditer(text):
-        raw = next(group for group in match.groups() if group is not None).strip()
-        found.append(ToolCall("", _name(raw), raw))
-    return tuple(found)
-
-
-def _name(raw: str) -> str:
-    """The tool's name as far as it can be read."""
-    found = re.search(r'"name"\s*:\s*"([^"]*)"', raw) or re.match(r"([\w.-]+)\s*[>({\[]", raw)
-    return found[1] if found else ""

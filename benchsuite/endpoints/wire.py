@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from benchsuite.endpoints import kernel_time
 from benchsuite.endpoints.base import ClockError, Exchange
 from benchsuite.endpoints.http_framing import ResponseEnd
@@ -82,8 +84,9 @@ class _Stream:
         self.exchange = exchange
         self.end = ResponseEnd()
         self.last_read_s = 0.0
-        self.reads = exchange.reads
-        self.user_s = exchange.read_s
+        self.reads: list[bytes] = []
+        self.user_s: list[float] = []
+        exchange.reads, exchange.read_s = self.reads, self.user_s
         self.stamps_ns: list[int] = []
         self.has_token = False  # as far as anybody asked
         self.done = self.loop.create_future()
@@ -237,9 +240,6 @@ class WireConnection:
             request_id=request_id,
             stamp_source="user",
             framing="http",
-            reads=[],
-            read_s=[],
-            lag_s=[],
         )
         stream = None
         try:
@@ -258,7 +258,8 @@ class WireConnection:
             self._leaving.pop(request_id, None)
             if stream is not None:
                 self._release(stream, request_id)
-        exchange.finished_s = exchange.read_s[-1] if _ended_well(exchange) else time.monotonic()
+        ended_s = exchange.read_s[-1] if _ended_well(exchange) else time.monotonic()
+        exchange.finished_s = float(ended_s)
         return exchange
 
     async def _transmit(self, stream: _Stream, exchange: Exchange, body: bytes) -> None:
@@ -288,10 +289,9 @@ class WireConnection:
         """Put kernel stamps in place of the program's own, and keep how late the program was."""
         if not stream.stamps_ns or not all(stream.stamps_ns):
             return
-        user_s = exchange.read_s
         self._clock.notice_step()
-        exchange.read_s = self._clock.monotonic_s(stream.stamps_ns, user_s)
-        exchange.lag_s = [seen - came for seen, came in zip(user_s, exchange.read_s, strict=True)]
+        came_s = self._clock.monotonic_s(stream.stamps_ns, stream.user_s)
+        exchange.read_s, exchange.lag_s = came_s, np.asarray(stream.user_s) - came_s
         exchange.stamp_source = "kernel"
 
     async def _acquire(self, exchange: Exchange, reuse: bool) -> _Stream:
@@ -399,7 +399,7 @@ def _was_stale(exchange: Exchange) -> bool:
 
 
 def _ended_well(exchange: Exchange) -> bool:
-    return exchange.error_class is None and bool(exchange.read_s)
+    return exchange.error_class is None and len(exchange.read_s) > 0
 
 
 def _connect_error_class(error: OSError) -> str:

@@ -11,13 +11,25 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from benchsuite.endpoints.base import Connection, Endpoint, Exchange, TokenCounter, http_status
+import msgspec
+from msgspec.structs import replace
+
+from benchsuite.endpoints.base import (
+    Connection,
+    Endpoint,
+    Exchange,
+    Response,
+    TokenCounter,
+    http_status,
+)
 from benchsuite.loadgen.order import Order, order
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
 from benchsuite.request import Message, Request, Session
+from benchsuite.tools.base import ToolResult
+from benchsuite.tools.box import ToolBox
 
 AHEAD_SESSIONS: Final = 4096  # whose first body is made before it is needed
 AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
@@ -76,7 +88,8 @@ class _Course:
 
     session: Session
     order: Order
-    forks: set[asyncio.Task[None]] = field(default_factory=set)  # walks beside the first
+    forks: set[asyncio.Task[object]] = field(default_factory=set)  # walks beside the first
+    ended_s: float = 0.0  # when the last of its requests so far ended
     _said: dict[int, tuple[Message, ...]] = field(default_factory=dict)  # of live ones, by turn
 
     def keep(self, turn: int, history: tuple[Message, ...]) -> None:
@@ -172,7 +185,8 @@ class Driver:
     """Sends one worker's part of a schedule through a connection.
 
     `issue_for_s`: a closed loop starts no session later than that. `drain_s`: how long to wait for
-    answers after the last request was issued. `threads`: where bodies are made during the run.
+    answers after the last request was issued. `threads`: where bodies are made during the run;
+    `tool_threads`: where an agent's tools run.
     """
 
     def __init__(
@@ -188,14 +202,16 @@ class Driver:
         stop: Stop,
         counters: Counters,
         threads: ThreadPoolExecutor | None = None,
+        tool_threads: ThreadPoolExecutor | None = None,
     ) -> None:
+        self._tool_threads = tool_threads
         self._endpoint, self._connection, self._schedule = endpoint, connection, schedule
         self._count_tokens, self._worker = count_tokens, worker
         self._issue_for_s, self._drain_s = issue_for_s, drain_s
         self._stop, self._counters = stop, counters
         self._loop = asyncio.get_running_loop()
         self._ahead = _Ahead(schedule, self._ready, threads)
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._sessions: set[asyncio.Task[object]] = set()
         self._failure: BaseException | None = None
         self._is_over = False
 
@@ -259,31 +275,50 @@ class Driver:
     async def _closed_loop(self, concurrency: int) -> None:
         """Ends when no further session will be started; the last ones may still be in flight."""
         issued = asyncio.Event()
+        slot_due_s, think_s = self._schedule.slot_due_s, self._schedule.think_s
 
-        async def slot() -> None:
+        async def slot(due_s: float | None) -> None:
             while not (issued.is_set() or self._stop.issuing.is_set()):
-                item = await self._ahead.take()
+                if not await self._thought(due_s, issued):
+                    return
+                item = await self._ahead.take()  # now, so that nobody waits with the last one
                 if item is None:
                     issued.set()
                 else:
-                    await self._session(item.session, item.first, None)
+                    ended_s = await self._session(item.session, item.first, due_s)
+                    if think_s is not None:
+                        due_s = ended_s + think_s(item.session)
 
         await self._sleep_until(self._start_s)
-        for _ in range(concurrency):
-            self._begin(slot())
+        for number in range(concurrency):
+            first_s = None if slot_due_s is None else self._start_s + slot_due_s[number]
+            self._begin(slot(first_s))
         try:
             async with asyncio.timeout(self._issue_for_s):
                 await issued.wait()
         except TimeoutError:
+            pass
+        finally:
             issued.set()
 
-    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    async def _thought(self, due_s: float | None, issued: asyncio.Event) -> bool:
+        """Whether the time to think was over before the issuing was."""
+        if due_s is None:
+            return True
+        try:
+            async with asyncio.timeout_at(due_s):
+                await issued.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def _begin(self, work: Coroutine[None, None, object]) -> asyncio.Task[object]:
         task = self._loop.create_task(work)
         self._sessions.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._sessions.discard(task)
         if not task.cancelled() and task.exception() is not None:
             # Not a failure of a request (those are records) but of this program.
@@ -301,8 +336,10 @@ class Driver:
         body = self._endpoint.body(request, messages)
         return Ready(request, messages, rendered.prompt_tokens, body)
 
-    async def _session(self, session: Session, first: Ready, due_s: float | None) -> None:
-        """One session, until all of its requests have ended or were skipped."""
+    async def _session(self, session: Session, first: Ready, due_s: float | None) -> float:
+        """One session, until all of its requests have ended or were skipped; when it ended."""
+        if session.box is not None:
+            return await self._agent(session, session.box, first, due_s)
         start_s = self._loop.time() if due_s is None else due_s
         course = _Course(session, order(session, start_s))
         for turn in course.order.roots()[1:]:
@@ -310,6 +347,7 @@ class Driver:
         await self._walk(course, 0, first, due_s)
         while course.forks:
             await asyncio.wait(course.forks)
+        return course.ended_s
 
     def _fork(self, course: "_Course", turn: int) -> None:
         task = self._begin(self._walk(course, turn, *self._next(course, turn)))
@@ -335,11 +373,12 @@ class Driver:
                 self._skip(course.session, unsent, "interrupted", "the run ended before it was due")
                 return
             exchange = await self._send(course.session, turn, ready, due_s)
+            assert exchange.finished_s is not None
+            course.ended_s = max(course.ended_s, exchange.finished_s)
             if _failed(exchange):
                 lost = course.order.lost(turn)
                 self._skip(course.session, lost, "previous_turn", f"turn {turn} failed")
                 return
-            assert exchange.finished_s is not None
             course.keep(turn, self._history(course.session, ready, exchange))
             following = course.order.ended(turn, exchange.finished_s)
             if not following:
@@ -349,8 +388,53 @@ class Driver:
                 self._fork(course, other)
             ready, due_s = self._next(course, turn)
 
+    async def _agent(
+        self, session: Session, box: ToolBox, ready: Ready, due_s: float | None
+    ) -> float:
+        """An agent's session: its calls are answered and the next turn is due when the last tool
+        is done; when it ended: with the first answer that calls none, or with its last request."""
+        results: tuple[ToolResult, ...] = ()
+        ended_s = 0.0
+        for turn in range(len(session.requests)):
+            if due_s is not None and turn > 0:
+                await self._sleep_until(due_s)
+            if self._is_over or (turn > 0 and self._stop.issuing.is_set()):
+                self._skip(session, (turn,), "interrupted", "the run ended before it was due")
+                break
+            exchange = await self._send(session, turn, ready, due_s, results)
+            assert exchange.finished_s is not None
+            ended_s = exchange.finished_s
+            if _failed(exchange) or turn + 1 == len(session.requests):
+                break
+            reply = self._endpoint.decode(exchange, self._count_tokens)
+            if reply.error_class is not None or not reply.tool_calls:
+                break
+            answered = await box.answer(
+                reply.tool_calls,
+                since_s=ended_s,
+                key=(session.id, turn),
+                threads=self._tool_threads,
+                count_tokens=self._count_tokens,
+            )
+            results, due_s = answered.results, answered.ended_s
+            said = _said(reply, session.keep_reasoning)
+            history = (*ready.messages, said, *answered.messages)
+            so_far = (
+                ready.prompt_tokens
+                + self._count_tokens(said.text)
+                + sum(result.output_tokens for result in results)
+            )
+            ready = self._ready(session.requests[turn + 1], history)
+            ready = ready._replace(prompt_tokens=ready.prompt_tokens + so_far)
+        return ended_s
+
     async def _send(
-        self, session: Session, turn: int, ready: Ready, due_s: float | None
+        self,
+        session: Session,
+        turn: int,
+        ready: Ready,
+        due_s: float | None,
+        results: tuple[ToolResult, ...] = (),
     ) -> Exchange:
         self._counters.num_sent += 1
         exchange = await self._connection.send(ready.request.id, ready.body)
@@ -358,7 +442,8 @@ class Driver:
         self._counters.num_reads += len(exchange.reads)
         if _failed(exchange):
             self._counters.num_errors += 1
-        self._sink(self._asked(session, turn, due_s, ready.prompt_tokens), exchange)
+        asked = self._asked(session, turn, due_s, ready.prompt_tokens)
+        self._sink(replace(asked, **_sent(session, turn, ready, results)), exchange)
         return exchange
 
     def _history(self, session: Session, ready: Ready, exchange: Exchange) -> tuple[Message, ...]:
@@ -389,6 +474,9 @@ class Driver:
             turn=turn,
             worker=self._worker,
             slo_class=request.slo_class,
+            priority=request.priority,
+            tenant=request.tenant,
+            model=request.model,
             due_s=due_s,
             prompt_tokens_asked=request.prompt_tokens,
             prompt_tokens=prompt_tokens,
@@ -397,6 +485,36 @@ class Driver:
             expected=request.expected,
             grader=request.grader,
         )
+
+
+def _sent(
+    session: Session, turn: int, ready: Ready, results: tuple[ToolResult, ...]
+) -> dict[str, Any]:
+    """What a record says of the body beside its lengths."""
+    request, messages = ready.request, ready.messages
+    sent: dict[str, Any] = {
+        "bytes_sent": len(ready.body),
+        "num_images": sum(len(message.images) for message in messages),
+        "num_items": request.num_samples * (len(messages) if request.is_batch else 1),
+        "group": request.group,
+    }
+    if request.tools:
+        sent["tools"] = msgspec.json.encode(request.tools).decode()
+    if results:
+        sent["tool_results"] = msgspec.json.encode(results).decode()
+    if session.box is not None and turn > 0:  # nobody knew before how long it would be
+        sent["prompt_tokens_asked"] = ready.prompt_tokens
+    return sent
+
+
+def _said(reply: Response, keep_reasoning: bool) -> Message:
+    """An agent's answer as the next turn repeats it."""
+    return Message(
+        role="assistant",
+        content=reply.text or None,
+        tool_calls=reply.tool_calls,
+        reasoning=(reply.reasoning or None) if keep_reasoning else None,
+    )
 
 
 def _failed(exchange: Exchange) -> bool:

@@ -23,6 +23,7 @@ from benchsuite.records.spool import SpoolWriter
 from benchsuite.scenario import Limits
 from benchsuite.workloads.tokenizer import Tokenizer
 
+TOOL_THREADS: Final = 64  # more tools than that do not run at once
 LEAD_S: Final = 0.1  # to the run's zero once bodies are made, so that nothing is late at once
 SWITCH_S: Final = 1e-4  # how long another thread may keep the event loop from running
 SPOOL_NAME: Final = "spool"
@@ -54,6 +55,7 @@ async def send(
     loop = asyncio.get_running_loop()
     is_real = share.endpoint.is_real_time
     threads = ThreadPoolExecutor(1, "bodies") if is_real else None
+    tool_threads = ThreadPoolExecutor(TOOL_THREADS, "tools") if is_real else None
     async with share.endpoint.connect() as connection:
         driver = Driver(
             share.endpoint,
@@ -66,6 +68,7 @@ async def send(
             stop=stop,
             counters=counters,
             threads=threads,
+            tool_threads=tool_threads,
         )
         driver.prepare()
         with _undisturbed():
@@ -81,8 +84,9 @@ async def send(
             finally:
                 seen = watch.end(connection) if watch is not None else None
                 writer.close()
-                if threads is not None:
-                    threads.shutdown(cancel_futures=True)
+                for pool in (threads, tool_threads):
+                    if pool is not None:
+                        pool.shutdown(cancel_futures=True)
     if writer.failure is not None:
         raise DiskError(
             f"{share.folder}: {writer.failure.strerror or writer.failure}; the run was stopped and "

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
-Numbers = Sequence[float] | NDArray[Any]
-"""Of one row."""
+from benchsuite.exchange import Numbers
 
 
 def column(rows: Sequence[Numbers], dtype: DTypeLike) -> pa.ListArray:

@@ -4,7 +4,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from benchsuite.records.ragged import Numbers
+from benchsuite.exchange import Numbers
+from benchsuite.records.tool_events import JudgedCall
+from benchsuite.tools.base import ToolResult
 
 Status = Literal["ok", "error", "timeout", "cancelled"]
 
@@ -21,6 +23,9 @@ class Record(Struct, frozen=True, kw_only=True):
     turn: int  # position in the session, from 0
     worker: int
     slo_class: str
+    priority: int | None = None  # as it was sent; None: none was
+    tenant: str | None = None
+    model: str | None = None  # None: the endpoint's
     due_s: float | None  # when it should have been sent; None in a closed loop
     sent_s: float | None  # when its first byte left; None: it never did
     connect_s: float  # of which was spent opening a connection; 0 when it was reused
@@ -48,3 +53,12 @@ class Record(Struct, frozen=True, kw_only=True):
     correct: bool | None  # graded answer, where the request had one
     bytes_received: int
     output_text: str | None  # kept only when the scenario says `capture: text`
+    reasoning_text: str | None = None  # likewise
+    bytes_sent: int = 0  # of the body
+    num_images: int = 0  # that the prompt showed, frames of videos included
+    image_tokens: int | None = None  # the server's usage
+    audio_tokens: int | None = None
+    tool_calls: tuple[JudgedCall, ...] = ()  # of this answer
+    tool_results: tuple[ToolResult, ...] = ()  # that this request brought: of the answer before
+    group: int | None = None  # requests with the same prompt: a rollout's samples
+    answer: str | None = None  # what the grader took for the answer

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchsuite.errors import RunError
-from benchsuite.exchange import Exchange, Response, http_status
-from benchsuite.records import ragged
+from benchsuite.exchange import Exchange, Response, http_status, joined
+from benchsuite.records import ragged, tool_events
 from benchsuite.records.record import Record, Status
 from benchsuite.records.spool import Asked
 
 FILE_NAME: Final = "requests.parquet"
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 ROW_GROUP: Final = 2_000  # requests
 _VERSION_KEY: Final = b"benchsuite.schema_version"
 _ERROR_CHARS: Final = 500
@@ -31,6 +31,9 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "turn": pa.int32(),
     "worker": pa.int32(),
     "slo_class": pa.string(),
+    "priority": pa.int64(),
+    "tenant": pa.string(),
+    "model": pa.string(),
     "due_s": pa.float64(),
     "sent_s": pa.float64(),
     "connect_s": pa.float64(),
@@ -58,6 +61,15 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "correct": pa.bool_(),
     "bytes_received": pa.int64(),
     "output_text": pa.string(),
+    "reasoning_text": pa.string(),
+    "bytes_sent": pa.int64(),
+    "num_images": pa.int32(),
+    "image_tokens": pa.int64(),
+    "audio_tokens": pa.int64(),
+    "tool_calls": tool_events.CALLS,
+    "tool_results": tool_events.RESULTS,
+    "group": pa.int64(),
+    "answer": pa.string(),
 }
 SCHEMA: Final = pa.schema(
     [(name, _TYPES[name]) for name in Record.__struct_fields__],
@@ -72,6 +84,7 @@ def record_of(
     *,
     start_s: float,
     correct: bool | None,
+    answer: str | None = None,
     keep_text: bool,
 ) -> Record:
     """One request's record; times from the loop's clock become seconds from the run's start."""
@@ -83,15 +96,18 @@ def record_of(
         turn=asked.turn,
         worker=asked.worker,
         slo_class=asked.slo_class,
+        priority=asked.priority,
+        tenant=asked.tenant,
+        model=asked.model,
         due_s=_since(start_s, asked.due_s),
         sent_s=_since(start_s, exchange.sent_s),
         connect_s=exchange.connect_s,
         finished_s=_since(start_s, exchange.finished_s),
-        chunk_s=np.array(exchange.read_s, dtype=np.float64)[read] - start_s,
+        chunk_s=np.asarray(exchange.read_s, dtype=np.float64)[read] - start_s,
         chunk_tokens=chunks.tokens,
-        chunk_kind=np.frombuffer(bytes(chunks.kind), dtype=np.int8),
+        chunk_kind=np.frombuffer(chunks.kind, dtype=np.int8),
         chunk_read=read,
-        chunk_lag_s=np.array(exchange.lag_s)[read] if exchange.lag_s else (),
+        chunk_lag_s=np.asarray(exchange.lag_s)[read] if len(exchange.lag_s) else (),
         stamp_source=exchange.stamp_source,
         prompt_tokens_asked=asked.prompt_tokens_asked,
         prompt_tokens=asked.prompt_tokens,
@@ -108,8 +124,17 @@ def record_of(
         error_class=response.error_class,
         error=response.error[:_ERROR_CHARS] if response.error else None,
         correct=correct,
-        bytes_received=sum(map(len, exchange.reads)),
+        bytes_received=len(joined(exchange.reads).raw),
         output_text=response.text if keep_text else None,
+        reasoning_text=response.reasoning if keep_text else None,
+        bytes_sent=asked.bytes_sent,
+        num_images=asked.num_images,
+        image_tokens=usage.image_tokens if usage else None,
+        audio_tokens=usage.audio_tokens if usage else None,
+        tool_calls=tool_events.judged(response, asked.tools),
+        tool_results=tool_events.brought(asked.tool_results, start_s, keep_text=keep_text),
+        group=asked.group,
+        answer=answer,
     )
 
 
@@ -152,7 +177,9 @@ def _columns(records: list[Record]) -> pa.RecordBatch:
     columns: list[Any] = []
     for name, kind in _TYPES.items():
         values = [getattr(record, name) for record in records]
-        if pa.types.is_list(kind):
+        if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+            columns.append(tool_events.column(values, kind))
+        elif pa.types.is_list(kind):
             columns.append(ragged.column(values, kind.value_type.to_pandas_dtype()))
         else:
             columns.append(pa.array(values, kind))
@@ -160,7 +187,10 @@ def _columns(records: list[Record]) -> pa.RecordBatch:
 
 
 def read(path: Path) -> pa.Table:
-    """All records as a table. Raises RunError if the file is missing, torn or of another schema."""
+    """All records as a table; columns that an older file lacks hold nothing.
+
+    Raises RunError if the file is missing, torn or of another schema.
+    """
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -168,4 +198,6 @@ def read(path: Path) -> pa.Table:
     found = (table.schema.metadata or {}).get(_VERSION_KEY, b"").decode()
     if found.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise RunError(f"{path}: record schema {found or 'unknown'}, expected {SCHEMA_VERSION}")
-    return table
+    for name in set(SCHEMA.names) - set(table.column_names):
+        table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), _TYPES[name]))
+    return table.select(SCHEMA.names)

@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from benchsuite.exchange import Exchange
+from benchsuite.exchange import Exchange, Reads, joined
 from benchsuite.records import ragged
 
 BATCH_EXCHANGES: Final = 64
@@ -35,6 +34,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     turn: int
     worker: int
     slo_class: str
+    priority: int | None = None
+    tenant: str | None = None
+    model: str | None = None  # None: the endpoint's
     due_s: float | None  # loop clock
     prompt_tokens_asked: int
     prompt_tokens: int
@@ -42,6 +44,12 @@ class Asked(Struct, frozen=True, kw_only=True):
     must_reach_asked: bool
     expected: str | None
     grader: str | None
+    bytes_sent: int = 0  # of the body
+    num_images: int = 0  # frames of videos included
+    num_items: int = 1  # answers asked for at once: samples, or one for each prompt of a batch
+    group: int | None = None
+    tools: str | None = None  # that the model could call, as JSON; None: it had none
+    tool_results: str | None = None  # that this request brought, as JSON; None: none
 
 
 _SCHEMA: Final = pa.schema(
@@ -51,6 +59,9 @@ _SCHEMA: Final = pa.schema(
         ("turn", pa.int32()),
         ("worker", pa.int32()),
         ("slo_class", pa.string()),
+        ("priority", pa.int64()),
+        ("tenant", pa.string()),
+        ("model", pa.string()),
         ("due_s", pa.float64()),
         ("prompt_tokens_asked", pa.int64()),
         ("prompt_tokens", pa.int64()),
@@ -58,6 +69,12 @@ _SCHEMA: Final = pa.schema(
         ("must_reach_asked", pa.bool_()),
         ("expected", pa.string()),
         ("grader", pa.string()),
+        ("bytes_sent", pa.int64()),
+        ("num_images", pa.int32()),
+        ("num_items", pa.int32()),
+        ("group", pa.int64()),
+        ("tools", pa.string()),
+        ("tool_results", pa.string()),
         ("stamp_source", pa.string()),
         ("framing", pa.string()),
         ("connect_s", pa.float64()),
@@ -142,11 +159,12 @@ class SpoolWriter:
 
 def _to_batch(rows: list[tuple[Asked, Exchange]]) -> pa.RecordBatch:
     asked, exchanges = [row[0] for row in rows], [row[1] for row in rows]
+    reads = [joined(exchange.reads) for exchange in exchanges]
     columns: dict[str, Any] = {
         **{name: [getattr(row, name) for row in asked] for name in Asked.__struct_fields__},
         **{name: [getattr(row, name) for row in exchanges] for name in _FROM_EXCHANGE},
-        "read_end": [list(accumulate(map(len, row.reads))) for row in exchanges],
-        "raw": [b"".join(row.reads) for row in exchanges],
+        "read_end": [row.ends for row in reads],
+        "raw": [row.raw for row in reads],
     }
     for name in ("read_s", "lag_s", "read_end"):
         columns[name] = ragged.column(columns[name], np.int64 if name == "read_end" else np.float64)
@@ -189,7 +207,7 @@ def read_spool(path: Path) -> Iterator[tuple[Asked, Exchange]]:
 
 def _from_batch(batch: pa.RecordBatch) -> Iterator[tuple[Asked, Exchange]]:
     columns: dict[str, list[Any]] = {
-        name: [row.tolist() for row in ragged.rows(batch[name])]
+        name: ragged.rows(batch[name])
         if pa.types.is_list(batch[name].type)
         else batch[name].to_pylist()
         for name in _SCHEMA.names
@@ -198,7 +216,7 @@ def _from_batch(batch: pa.RecordBatch) -> Iterator[tuple[Asked, Exchange]]:
         asked = Asked(**{name: columns[name][i] for name in Asked.__struct_fields__})
         exchange = Exchange(
             request_id=asked.request_id,
-            reads=[raw[start:end] for start, end in pairwise((0, *ends))],
+            reads=Reads(raw, ends),
             **{name: columns[name][i] for name in _FROM_EXCHANGE},
         )
         yield asked, exchange

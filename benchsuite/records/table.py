@@ -43,6 +43,9 @@ class RunData:
     turn: IntArray  # [n]
     worker: IntArray  # [n]; who sent it
     slo_class: tuple[str, ...]  # [n]
+    priority: FloatArray  # [n]; NaN: none was sent
+    tenant: tuple[str, ...]  # [n]; "" where there was none
+    model: tuple[str, ...]  # [n]; "": the endpoint's
     due_s: FloatArray  # [n]; NaN in a closed loop
     sent_s: FloatArray  # [n]; NaN: never sent
     first_token_s: FloatArray  # [n]; first generated token of any kind
@@ -130,6 +133,7 @@ class RunData:
             chunk_read=_integers(_ragged(table["chunk_read"])[1]),
             chunk_lag_s=_lags(chunk_start, table["chunk_lag_s"]),
             window_s=window_s,
+            images=_integers(table["num_images"]) if "num_images" in table.column_names else None,
             num_planned=num_planned,
             planned_due_s=planned_due_s,
             partial=partial,
@@ -207,9 +211,11 @@ _INTEGERS = (
     "output_tokens",
     "reasoning_tokens",
 )
-_FLOATS = ("due_s", "sent_s", "finished_s", "connect_s")
+_FLOATS = ("priority", "due_s", "sent_s", "finished_s", "connect_s")
 _TEXTS = (
     "slo_class",
+    "tenant",
+    "model",
     "status",
     "error_class",
     "error",

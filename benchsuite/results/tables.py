@@ -23,6 +23,9 @@ _COLUMNS: Final = (
     "session_id",
     "turn",
     "slo_class",
+    "priority",
+    "tenant",
+    "model",
     "status",
     "in_window",
     "error_class",
@@ -92,6 +95,8 @@ def _column(data: RunData, name: str) -> list[Cell]:
         return list(found)
     if name in _UNKNOWN_BELOW_0:
         return [None if value < 0 else value for value in found.tolist()]
+    if name == "priority":  # a whole number, or NaN
+        return [None if value != value else int(value) for value in found.tolist()]
     return _cells(found)
 
 

@@ -210,7 +210,7 @@ def token_point(sent: Sent, streams: int, asked_per_s: float | None) -> TokenPoi
     for one in answers:
         emitted_s = np.frombuffer(one.truth.emitted_ns, dtype=np.int64).astype(np.float64) * 1e-9
         stamped_s = np.asarray(one.exchange.read_s)[one.read]
-        lag_s: Any = np.asarray(one.exchange.lag_s)[one.read] if one.exchange.lag_s else 0.0
+        lag_s: Any = np.asarray(one.exchange.lag_s)[one.read] if len(one.exchange.lag_s) else 0.0
         errors_s.append(np.abs(stamped_s - emitted_s))
         user_s.append(np.abs(stamped_s + lag_s - emitted_s))
         late_s.append(_lateness_s(one.truth, emitted_s))

@@ -15,26 +15,53 @@ from numpy.random import Generator
 from benchsuite.spec import Count, Positive, Spec
 
 _NORMAL: Final = NormalDist()
+_TINY: Final = 1e-12  # the normal distribution has no quantile at 0, nor at 1
 _P99_Z: Final = _NORMAL.inv_cdf(0.99)
 
 
 class LengthDistribution(Protocol):
+    def at(self, share: float) -> int:
+        """The length below which `share` of all lie, in tokens, at least 1; 0 <= share < 1."""
+        ...
+
     def draw(self, rng: Generator) -> int:
-        """One length in tokens, at least 1; takes one random number from `rng`."""
+        """One length; takes one random number from `rng`."""
         ...
 
 
-class Fixed(Spec, frozen=True, tag="fixed"):
+class _Drawn(Spec, frozen=True):
+    def at(self, share: float) -> int:
+        raise NotImplementedError
+
+    def draw(self, rng: Generator) -> int:
+        return self.at(rng.random())
+
+
+def tied(rank_correlation: float, one: Generator, other: Generator) -> tuple[float, float]:
+    """Two shares, each even between 0 and 1, tied by a Gaussian copula.
+
+    Spearman's rho of the pair is `rank_correlation`: that of two normal numbers with correlation r
+    is 6 / pi * asin(r / 2). Takes one random number from each generator.
+    """
+    first, second = one.random(), other.random()
+    if not rank_correlation:
+        return first, second
+    r = 2 * math.sin(math.pi * rank_correlation / 6)
+    own = _NORMAL.inv_cdf(min(max(second, _TINY), 1 - _TINY))
+    tied = r * _NORMAL.inv_cdf(min(max(first, _TINY), 1 - _TINY)) + math.sqrt(1 - r * r) * own
+    return first, min(_NORMAL.cdf(tied), 1 - _TINY)
+
+
+class Fixed(_Drawn, frozen=True, tag="fixed"):
     """Always `value`."""
 
     value: Count
 
-    def draw(self, rng: Generator) -> int:
-        rng.random()
+    def at(self, share: float) -> int:
         return self.value
 
 
-class Uniform(Spec, frozen=True, tag="uniform"):
+class Uniform(_Drawn, frozen=True, tag="uniform"):
     """Every whole number from `low` to `high`, both included, equally often."""
 
     low: Count
@@ -44,11 +71,11 @@ class Uniform(Spec, frozen=True, tag="uniform"):
         if self.low > self.high:
             raise ValueError("low is above high")
 
-    def draw(self, rng: Generator) -> int:
-        return self.low + int(rng.random() * (self.high - self.low + 1))
+    def at(self, share: float) -> int:
+        return self.low + int(share * (self.high - self.low + 1))
 
 
-class LogNormal(Spec, frozen=True, tag="log_normal"):
+class LogNormal(_Drawn, frozen=True, tag="log_normal"):
     """Logarithms are normal: a median and a tail, given by `p99` or by `sigma` (one of them).
 
     sigma = ln(p99 / median) / z(0.99). Draws below `min` or above `max` do not occur: the
@@ -73,9 +100,9 @@ class LogNormal(Spec, frozen=True, tag="log_normal"):
         if not low < high:
             raise ValueError("nothing of the distribution lies between min and max")
 
-    def draw(self, rng: Generator) -> int:
+    def at(self, share: float) -> int:
         low, high = self._bounds()
-        share = min(max(low + rng.random() * (high - low), 1e-300), 1 - 1e-16)
+        share = min(max(low + share * (high - low), 1e-300), 1 - 1e-16)
         length = round(self.median * math.exp(self._sigma() * _NORMAL.inv_cdf(share)))
         return max(self.min, length if self.max is None else min(length, self.max))
 
@@ -94,7 +121,7 @@ class LogNormal(Spec, frozen=True, tag="log_normal"):
         return _NORMAL.cdf(math.log(length / self.median) / self._sigma())
 
 
-class Empirical(Spec, frozen=True, tag="empirical"):
+class Empirical(_Drawn, frozen=True, tag="empirical"):
     """The `values` themselves, equally often or in proportion to `weights`."""
 
     values: Annotated[tuple[Count, ...], Meta(min_length=1)]
@@ -104,8 +131,7 @@ class Empirical(Spec, frozen=True, tag="empirical"):
         if self.weights is not None and len(self.weights) != len(self.values):
             raise ValueError(f"{len(self.values)} values but {len(self.weights)} weights")
 
-    def draw(self, rng: Generator) -> int:
-        share = rng.random()
+    def at(self, share: float) -> int:
         if self.weights is None:
             return self.values[int(share * len(self.values))]
         steps = list(accumulate(self.weights))

@@ -8,7 +8,7 @@ from msgspec import Meta
 from benchsuite import streams
 from benchsuite.request import Request, Session
 from benchsuite.spec import Spec
-from benchsuite.workloads.lengths import Lengths
+from benchsuite.workloads.lengths import Empirical, Lengths, tied
 from benchsuite.workloads.prompts import Piece, Pieces
 from benchsuite.workloads.tokenizer import Tokenizer
 
@@ -18,7 +18,8 @@ class Synthetic(Spec, frozen=True, tag="synthetic"):
 
     `shared_prefix_tokens` more tokens stand in front of every prompt, the same for all (a system
     prompt that a prefix cache can keep); they come on top of `prompt_tokens`.
-    `ignore_eos`: outputs are as long as asked, where the server obeys.
+    `rank_correlation` ties a request's prompt length to its output length: Spearman's rho, by a
+    Gaussian copula. `ignore_eos`: outputs are as long as asked, where the server obeys.
     """
 
     is_endless: ClassVar[bool] = True
@@ -26,7 +27,15 @@ class Synthetic(Spec, frozen=True, tag="synthetic"):
     prompt_tokens: Lengths
     output_tokens: Lengths
     shared_prefix_tokens: Annotated[int, Meta(ge=0)] = 0
+    rank_correlation: Annotated[float, Meta(gt=-1, lt=1)] = 0.0
     ignore_eos: bool = True
+
+    def __post_init__(self) -> None:
+        both = (self.prompt_tokens, self.output_tokens)
+        if self.rank_correlation and any(
+            isinstance(one, Empirical) and list(one.values) != sorted(one.values) for one in both
+        ):
+            raise ValueError("rank_correlation: the values of empirical lengths must ascend")
 
     def sessions(self, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
         prompt_rng = streams.rng(seed, "prompt_tokens")
@@ -34,12 +43,13 @@ class Synthetic(Spec, frozen=True, tag="synthetic"):
         prefix = Piece(("shared_prefix",), self.shared_prefix_tokens)
         index = 0
         while True:
-            own = Piece(("prompt", index), self.prompt_tokens.draw(prompt_rng))
+            prompt_at, output_at = tied(self.rank_correlation, prompt_rng, output_rng)
+            own = Piece(("prompt", index), self.prompt_tokens.at(prompt_at))
             request = Request(
                 id=index,
                 prompt=Pieces(tokenizer, seed, (prefix, own) if prefix.num_tokens else (own,)),
                 prompt_tokens=prefix.num_tokens + own.num_tokens,
-                max_output_tokens=self.output_tokens.draw(output_rng),
+                max_output_tokens=self.output_tokens.at(output_at),
                 ignore_eos=self.ignore_eos,
             )
             yield Session(index, (request,))

@@ -10,13 +10,22 @@ from hypothesis import strategies as st
 
 from benchsuite.arrivals import (
     Arrivals,
+    Bursts,
     ClosedLoop,
     Constant,
+    Diurnal,
     Gamma,
+    Hawkes,
+    Mmpp,
     Poisson,
     Ramp,
+    RateSeries,
     Timestamps,
+    Users,
+    Weibull,
 )
+from benchsuite.arrivals.hawkes import HawkesClass
+from benchsuite.arrivals.mmpp import MmppState
 from benchsuite.arrivals.ramp import RatePoint
 from benchsuite.errors import ScenarioError
 from benchsuite.streams import rng
@@ -43,7 +52,46 @@ processes = st.one_of(
     st.builds(Constant, rate=rates),
     st.builds(Poisson, rate=rates),
     st.builds(Gamma, rate=rates, burstiness=st.floats(0.05, 20)),
-    st.builds(Timestamps, speed=st.floats(0.1, 100)),
+    st.builds(Timestamps, speed=st.floats(0.1, 100), quantum=st.sampled_from([0.0, 1.0, 7.5])),
+    st.builds(Weibull, rate=rates, shape=st.floats(0.3, 5)),
+    st.builds(
+        lambda states, rate: Mmpp(states=(MmppState(1.0, 2.0), *states), rate=rate),
+        st.lists(st.builds(MmppState, st.floats(0, 50), st.floats(0.1, 60)), min_size=1),
+        st.none() | rates,
+    ),
+    st.builds(Hawkes, rate=rates, memory=st.floats(0.01, 60), branching=st.floats(0, 0.99)),
+    st.builds(
+        lambda weight, after: Hawkes(
+            rate=5, memory=2, classes={"a": HawkesClass(weight, {"b": after}), "b": HawkesClass()}
+        ),
+        st.floats(0.1, 9),
+        st.floats(0, 0.9),
+    ),
+    st.builds(
+        Diurnal,
+        rate=rates,
+        amplitude=st.floats(0, 1),
+        period=st.floats(1, 1e5),
+        peak=st.none() | st.floats(0, 1e5),
+        burstiness=st.floats(0.1, 9),
+    ),
+    st.builds(
+        lambda size, every, share, rate: Bursts(
+            size=size, every=every, within=share * every, rate=rate
+        ),
+        st.integers(1, 50),
+        st.floats(0.1, 60),
+        st.floats(0, 1),
+        st.just(0.0) | rates,
+    ),
+    st.builds(
+        RateSeries,
+        step=st.floats(0.1, 60),
+        rates=st.lists(st.floats(0, 9), max_size=5).map(lambda more: (1.0, *more)),
+        rate=st.none() | rates,
+        repeat=st.booleans(),
+        burstiness=st.floats(0.1, 9),
+    ),
     ramps,
 )
 
@@ -70,11 +118,13 @@ def test_due_times_ascend_from_zero_and_a_longer_schedule_begins_like_a_shorter_
         (Gamma(rate=20), 1.0),
         (Gamma(rate=20, burstiness=0.25), 2.0),
         (Gamma(rate=20, burstiness=4), 0.5),
+        (Weibull(rate=20, shape=0.5), math.sqrt(5)),
+        (Diurnal(rate=20, amplitude=0), 1.0),
     ],
     ids=str,
 )
 def test_gaps_have_the_mean_and_the_variation_that_were_asked(process, cv):
-    """Mean gap 1 / rate; coefficient of variation 1 / sqrt(burstiness); 5 standard errors."""
+    """Mean gap 1 / rate; coefficient of variation as the family has it; 5 standard errors."""
     n = 100_000
     gaps = np.diff(process.due_times(n, rng(3, "arrivals"), None))
     assert gaps.mean() == pytest.approx(1 / 20, rel=5 * max(cv, 1e-6) / math.sqrt(n))
@@ -119,7 +169,8 @@ def test_timestamps_replay_faster_and_need_recorded_times():
 
 
 def test_nothing_is_due_in_a_closed_loop():
-    """A closed loop has a concurrency and no due times."""
+    """A closed loop has a concurrency, or users, and no due times."""
+    assert Users(users=4, think=1).due_times(10, rng(0), None) is None
     assert ClosedLoop(concurrency=4).due_times(10, rng(0), None) is None
 
 
@@ -150,6 +201,18 @@ def test_scenario_words(written, choice):
         {"type": "poisson", "rate": 1, "burstiness": 2},
         {"type": "gamma", "rate": 1, "burstiness": 0},
         {"type": "closed_loop", "concurrency": 0},
+        {"type": "users", "users": 3, "think": 0},
+        {"type": "weibull", "rate": 1, "shape": 0.01},
+        {"type": "mmpp", "states": [{"rate": 1, "stay": 1}]},
+        {"type": "mmpp", "states": [{"rate": 0, "stay": 1}, {"rate": 0, "stay": 1}]},
+        {"type": "hawkes", "rate": 1, "memory": 1},
+        {"type": "hawkes", "rate": 1, "memory": 1, "branching": 1},
+        {"type": "hawkes", "rate": 1, "memory": 1, "classes": {"a": {"after": {"b": 0.1}}}},
+        {"type": "hawkes", "rate": 1, "memory": 1, "classes": {"a": {"after": {"a": 1.1}}}},
+        {"type": "bursts", "size": 3, "every": 1, "within": 2},
+        {"type": "rate_series", "step": 1},
+        {"type": "rate_series", "step": 1, "rates": [0, 0]},
+        {"type": "rate_series", "step": 1, "rates": [1], "path": "x.csv"},
         {"type": "ramp", "points": [{"at": 0, "rate": 1}]},
         {"type": "ramp", "points": [{"at": 1, "rate": 1}, {"at": 2, "rate": 1}]},
         {"type": "ramp", "points": [{"at": 0, "rate": 1}, {"at": 2, "rate": -1}]},

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchsuite.endpoints import http_framing, openai_dialect, sse
+from benchsuite.endpoints import http_framing, openai_dialect
 from benchsuite.endpoints.openai_dialect import decode_stream
+from benchsuite.endpoints.plain_stream import NotPlainError, PlainStream
 from benchsuite.exchange import Exchange, Response
 from tests.dialects import DIALECTS, chunk, count_tokens, usage_event
 from tests.scripted_server import DONE, FAULTS, FINISH, STREAM_HEAD, event
@@ -21,12 +22,14 @@ def exchange(reads: list[bytes], framing: Any = "http") -> Exchange:
     )
 
 
+def refuse(*_: object, **__: object) -> None:
+    raise NotPlainError
+
+
 def one_by_one(sent: Exchange) -> Response:
     """The answer by the general road alone: read by read, line by line, event by event."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(http_framing, "_unframe_at_once", lambda reads: None)
-        patch.setattr(sse, "_parse_plain", lambda stream, body, start, read_end: start)
-        patch.setattr(openai_dialect, "_shape", lambda data: None)
+        patch.setattr(PlainStream, "__init__", refuse)
         return decode_stream(sent, count_tokens)
 
 
@@ -130,7 +133,11 @@ HEADS = st.sampled_from(
 chunks = st.builds(
     lambda size, data, extension, end: size % len(data) + extension + b"\r\n" + data + end,
     st.sampled_from([b"%x", b"%x", b"%x", b"%X", b"0%x"]),
-    st.integers(1, 5_000).map(lambda num: b"x" * num) | st.binary(min_size=1, max_size=300),
+    st.one_of(
+        st.sampled_from([chunk({"content": "a"}), chunk({"content": "\u20ac"}), FINISH, DONE]),
+        st.integers(1, 5_000).map(lambda num: b"x" * num),
+        st.binary(min_size=1, max_size=300),
+    ),
     st.sampled_from([b"", b"", b"", b";a=b"]),
     st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n"]),
 )
@@ -139,15 +146,12 @@ ENDS = st.sampled_from([b"0\r\n\r\n", b"0\r\n\r\n", b"00\r\n\r\n", b"0\r\nx: 0\r
 
 @given(HEADS, st.lists(chunks, max_size=6), ENDS, st.sampled_from([b"", b"", b"0\r\n\r\n"]), cuts)
 @example(STREAM_HEAD, [b"5;a\r\nhello\r\n"], b"0\r\n\r\n", b"", [3, 70, 75])
-def test_framing_taken_off_at_once(
+def test_any_framing_means_the_same(
     head: bytes, body: list[bytes], end: bytes, surplus: bytes, at: list[int]
 ) -> None:
-    """The same body at the same reads, or None where bytes lie as only reading each can tell."""
-    reads = cut(head + b"".join(body) + end + surplus, at)
-    fast, general = http_framing._unframe_at_once(reads), http_framing._unframe_by_read(reads)
-    if fast is not None:
-        assert fast.read_end.tolist() == general.read_end.tolist()
-        assert (fast[:2], fast[3:]) == (general[:2], general[3:])
+    """Sizes in other forms, extensions, trailers, surplus, other heads: read one by one."""
+    sent = exchange(cut(head + b"".join(body) + end + surplus, at))
+    assert decode_stream(sent, count_tokens) == one_by_one(sent)
 
 
 def test_a_healthy_stream_takes_the_fast_road(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,16 +159,15 @@ def test_a_healthy_stream_takes_the_fast_road(monkeypatch: pytest.MonkeyPatch) -
     words = [chunk({"content": f"w{i}"}) for i in range(100)]
     body = [chunk({"role": "assistant", "content": ""}), *words, FINISH, usage_event(9, 100), DONE]
     sent = exchange(cut(framed(body, 1), list(range(0, 20_000, 77))))
-    looked_at: list[int] = []
+    looked_at: list[bytes] = []
     read_one = openai_dialect._read_event
 
-    def read_and_tell(answer: Any, stream: Any, i: int) -> None:
-        looked_at.append(i)
-        read_one(answer, stream, i)
+    def read_and_tell(answer: Any, data: bytes, read: int) -> None:
+        looked_at.append(data)
+        read_one(answer, data, read)
 
     monkeypatch.setattr(openai_dialect, "_read_event", read_and_tell)
-    monkeypatch.setattr(http_framing, "_unframe_by_read", lambda reads: pytest.fail("read by read"))
-    monkeypatch.setattr(sse, "_field", lambda line: pytest.fail("line by line"))
+    monkeypatch.setattr(http_framing, "unframe", lambda reads: pytest.fail("read by read"))
     response = decode_stream(sent, count_tokens)
     assert list(response.columns.text) == [f"w{i}" for i in range(100)]
-    assert looked_at == [0, 1, 101, 102, 103]
+    assert len(looked_at) == 5  # the role, the first word, why it ended, the usage, [DONE]

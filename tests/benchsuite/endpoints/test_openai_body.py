@@ -71,6 +71,16 @@ def test_options(make: Any) -> None:
     assert body["max_completion_tokens"] == 40
 
 
+@pytest.mark.parametrize("make", [chat_body, completions_body])
+def test_who_asks_and_how_urgently(make: Any) -> None:
+    """A request's own model (a LoRA adapter) wins; `priority` is a vendor field."""
+    told = request(priority=0, tenant="acme", model="adapter")
+    body = json.loads(make(told, HELLO, model="m"))
+    assert (body["model"], body["user"], body["priority"]) == ("adapter", "acme", 0)
+    body = json.loads(make(told, HELLO, model="m", vendor_fields=False))
+    assert (body["user"], "priority" in body) == ("acme", False)
+
+
 def test_extra_fields_come_last() -> None:
     """A scenario's own fields override ours; null takes one of ours out."""
     extra = {"temperature": 0, "max_tokens": 5, "stream_options": None}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchsuite.endpoints.tool_calls import calls_in_text, tool_calls
+from benchsuite.endpoints.tool_calls import tool_calls
 from benchsuite.exchange import Exchange
 from benchsuite.message import ToolCall
 from tests.dialects import DIALECTS, chunk
@@ -99,25 +99,3 @@ def test_cuts_change_nothing(at: list[int]) -> None:
     data = DIALECTS["vllm_tools_required"].script.data
     places = sorted({0, len(data), *(place % len(data) for place in at)})
     assert calls_of(*(data[a:b] for a, b in pairwise(places))) == calls_of(data)
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ('Sure. <tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>', "f"),
-        ('<tool_call>{"name": "f", "arg', "f"),
-        ('[TOOL_CALLS][{"name": "f", "arguments": {}}]', "f"),
-        ('<|python_tag|>{"name": "f", "parameters": {}}', "f"),
-        ('<function=f>{"x": 1}</function>', "f"),
-        ("<tool_call>oops</tool_call>", ""),
-    ],
-)
-def test_calls_that_the_server_took_for_text(text: str, name: str) -> None:
-    """Found by their marks; without an id, since they were no calls for the client."""
-    (call,) = calls_in_text(text)
-    assert (call.id, call.name) == ("", name)
-
-
-def test_plain_text_holds_no_call() -> None:
-    """Words about tools are none."""
-    assert calls_in_text('Call the tool f with {"name": "x"}.') == ()

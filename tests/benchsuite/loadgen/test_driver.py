@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -250,7 +250,7 @@ def test_a_live_session_carries_the_replies_on() -> None:
         def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
             from benchsuite.exchange import Chunks, Kind
 
-            chunks = Chunks([0], [Kind.CONTENT], [REPLY], [2])
+            chunks = Chunks([0], bytes((Kind.CONTENT,)), [REPLY], [2])
             return Response(chunks, None, "chunks", "stop", None, None)
 
     server = Talking()
@@ -333,3 +333,32 @@ def test_a_fault_of_our_own_is_not_hidden() -> None:
 
     with pytest.raises(RuntimeError, match="a bug"):
         drive(Broken(), open_loop((0.0, session(0)), (1.0, session(1))))
+
+
+def users(slot_due_s: tuple[float, ...], think_s: float, sessions: Iterator[Session]) -> Schedule:
+    return replace(
+        closed_loop(len(slot_due_s), sessions),
+        slot_due_s=slot_due_s,
+        think_s=lambda session: think_s * (1 + session.id % 2),
+    )
+
+
+def test_a_user_s_next_session_is_due_when_the_thinking_is_done() -> None:
+    """Due times of a user: the first as planned, then the end of the last session and its thinking;
+    latency counts from there."""
+    server = FakeServer(service_s=1.0)
+    rows = drive(server, users((0.0, 2.0), 3.0, (session(i) for i in range(6))))
+    due_s = {asked.request_id: asked.due_s for asked, _ in rows}
+    # 0 ends at 11 and thinks 3 s, 1 (due at 12) ends at 13 and thinks 6 s, 2 ends at 15 ...
+    assert due_s == {0: 10.0, 1: 12.0, 2: 14.0, 3: 18.0, 4: 19.0, 5: 23.0}
+    assert {number: at_s for number, at_s, _ in server.sent} == due_s
+    assert server.most_in_flight == 2
+
+
+def test_thinking_ends_with_the_run() -> None:
+    """Nobody is waited for who still thinks when the issuing has ended, or was stopped."""
+    for ended in ({"issue_for_s": 4.5}, {"stop_at_s": 14.5}):
+        server = FakeServer(service_s=1.0)
+        rows = drive(server, users((0.0,), 100.0, (session(i) for i in range(9))), **ended)
+        assert [asked.request_id for asked, _ in rows] == [0]
+    assert [exchange.error_class for _, exchange in rows] == [None]

@@ -16,19 +16,26 @@ from msgspec.structs import replace
 from benchsuite.arrivals import Arrivals
 from benchsuite.arrivals.closed_loop import ClosedLoop
 from benchsuite.arrivals.constant import Constant
+from benchsuite.arrivals.diurnal import Diurnal
 from benchsuite.arrivals.gamma import Gamma
+from benchsuite.arrivals.hawkes import Hawkes, HawkesClass
+from benchsuite.arrivals.mmpp import Mmpp, MmppState
 from benchsuite.arrivals.poisson import Poisson
 from benchsuite.arrivals.ramp import Ramp, RatePoint
+from benchsuite.arrivals.rate_series import RateSeries
 from benchsuite.arrivals.timestamps import Timestamps
+from benchsuite.arrivals.users import Users
 from benchsuite.endpoints.openai_chat import OpenAIChat
 from benchsuite.errors import ScenarioError
 from benchsuite.loadgen import schedule as module
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.request import Message, Scripted, Session
 from benchsuite.scenario import Limits, Scenario
+from benchsuite.streams import rng
 from benchsuite.workloads import Workload, tokenizer
 from benchsuite.workloads.formats import Jsonl
 from benchsuite.workloads.lengths import Fixed, LogNormal, Uniform
+from benchsuite.workloads.mix import Mix, Part
 from benchsuite.workloads.synthetic import Synthetic
 from benchsuite.workloads.tokenizer import Tokenizer
 from benchsuite.workloads.trace import Slice, Trace
@@ -44,6 +51,12 @@ OPEN: st.SearchStrategy[Arrivals] = st.one_of(
     st.builds(Constant, rate=RATES),
     st.builds(Poisson, rate=RATES),
     st.builds(Gamma, rate=RATES, burstiness=st.floats(0.3, 10)),
+    st.builds(Diurnal, rate=RATES, amplitude=st.floats(0, 0.5), period=st.floats(1, 9)),
+    st.builds(
+        lambda rate: Mmpp(states=(MmppState(1, 0.5), MmppState(5, 0.5)), rate=rate),
+        st.floats(10, 20),
+    ),
+    st.builds(Hawkes, rate=st.floats(10, 20), memory=st.just(0.5), branching=st.floats(0, 0.5)),
     st.builds(
         lambda rate, at: Ramp(points=(RatePoint(at=0, rate=rate), RatePoint(at=at, rate=rate))),
         st.floats(5, 50),
@@ -346,3 +359,80 @@ def _shouted(session: Session) -> Session:
     text = str(rendered.messages[0].content).upper()
     prompt = Scripted((Message("user", text),), rendered.prompt_tokens)
     return replace(session, requests=(replace(first, prompt=prompt), *rest))
+
+
+CHAT = Synthetic(prompt_tokens=Fixed(value=9), output_tokens=Fixed(value=1))
+BATCH = Synthetic(prompt_tokens=Fixed(value=30), output_tokens=Fixed(value=2))
+MIX = Mix(parts={"chat": Part(CHAT, weight=3, priority=0), "batch": Part(BATCH, priority=5)})
+
+
+def classes(plan: Schedule) -> list[str]:
+    return [session.requests[0].slo_class for _, session in plan]
+
+
+def test_arrivals_with_classes_say_which_part_comes_next() -> None:
+    """Times and classes are those of one draw of the process; the weights are not asked."""
+    arrivals = Hawkes(
+        rate=10,
+        memory=0.5,
+        classes={"batch": HawkesClass(1, {"batch": 0.8}), "chat": HawkesClass(1, {"batch": 0.1})},
+    )
+    plan = planned(arrivals, workload=MIX, duration=30)
+    marks = arrivals.marks(rng(1, "arrivals"))
+    assert classes(plan) == [next(marks) for _ in range(plan.num_requests or 0)]
+    assert classes(plan).count("batch") > classes(plan).count("chat")
+    twice = planned(arrivals, workload=MIX, duration=60)
+    assert classes(twice)[: len(classes(plan))] == classes(plan)
+
+
+@pytest.mark.parametrize(
+    ("workload", "message"),
+    [
+        (CHAT, "expected a workload of type mix"),
+        (Mix(parts={"chat": Part(CHAT)}), "'batch' is no part of the mix"),
+    ],
+)
+def test_classes_must_be_parts(workload: Workload, message: str) -> None:
+    """The user's mistake, in words."""
+    arrivals = Hawkes(rate=1, memory=1, classes={"chat": HawkesClass(), "batch": HawkesClass()})
+    with pytest.raises(ScenarioError, match=message):
+        planned(arrivals, workload=workload, requests=5)
+
+
+def test_a_finite_rate_series_ends_by_itself() -> None:
+    """As a ramp does; one that repeats needs a limit."""
+    assert planned(RateSeries(step=5, rates=(10, 20))).num_requests
+    with pytest.raises(ScenarioError, match="never ends"):
+        planned(RateSeries(step=5, rates=(10, 20), repeat=True))
+
+
+def test_users_keep_their_thinking_however_the_work_is_split() -> None:
+    """Slots, their first due times and the thinking after each session are the whole's."""
+    whole = planned(Users(users=5, think=2), requests=20)
+    assert whole.slot_due_s == (0, 0.4, 0.8, 1.2, 1.6)
+    assert whole.due_s is None
+    assert whole.think_s is not None
+    assert whole.describe() == "20 requests, 5 users"
+    parts = [whole.part(worker, 2) for worker in range(2)]
+    assert [part.slot_due_s for part in parts] == [(0, 0.8, 1.6), (0.4, 1.2)]
+    for part in parts:
+        assert part.think_s is not None
+        for _, session in part:
+            assert part.think_s(session) == whole.think_s(session) > 0
+    other = planned(Users(users=5, think=3), requests=20)
+    assert other.digest() != whole.digest()
+
+
+def test_a_coarse_clock_is_spread_alike_in_longer_runs(tmp_path: Path) -> None:
+    """Sessions of one step of the trace's clock share it, also those beyond the limit."""
+    rows = [f'{{"arrival_s": {i // 40 * 3}, "prompt_tokens": 5, "output_tokens": 1}}'
+            for i in range(600)]  # fmt: skip
+    path = tmp_path / "coarse.jsonl"
+    path.write_text("\n".join(rows))
+    trace = Trace(source=Jsonl(path=str(path)))
+    spread = Timestamps(quantum=3)
+    long, short = (planned(spread, workload=trace, requests=n) for n in (600, 290))
+    assert long.due_s is not None
+    assert short.due_s == long.due_s[:290]
+    assert "spread evenly" in short.notes[0]
+    assert "steps of 3 s" in planned(Timestamps(), workload=trace).notes[0]

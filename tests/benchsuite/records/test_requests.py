@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from benchsuite.exchange import Chunks, Exchange, Kind, Response
+from benchsuite.exchange import NO_CHUNKS, Chunks, Exchange, Kind, Response
 from benchsuite.records import requests
 from benchsuite.records.record import Record
 from benchsuite.records.spool import Asked
@@ -17,6 +18,8 @@ def record(columns: Chunks, lag_s: list[float]) -> Record:
         turn=0,
         worker=0,
         slo_class="default",
+        priority=-2,
+        tenant="acme",
         due_s=None,
         prompt_tokens_asked=3,
         prompt_tokens=3,
@@ -41,15 +44,28 @@ def record(columns: Chunks, lag_s: list[float]) -> Record:
 @pytest.mark.parametrize("lag_s", [[], [0.25, 0.5, 0.75]])
 def test_a_chunk_has_the_stamp_of_its_read(tmp_path: Path, lag_s: list[float]) -> None:
     """Chunks of one read share it; seconds count from the run's start."""
-    kinds = [Kind.REASONING, Kind.CONTENT, Kind.TOOL_CALL]
+    kinds = bytes((Kind.REASONING, Kind.CONTENT, Kind.TOOL_CALL))
     chunks = Chunks([0, 2, 2], kinds, ["hm", "so", "f"], [1, 2, 1])
     path = tmp_path / requests.FILE_NAME
-    silent = record(Chunks((), (), (), ()), lag_s)
+    silent = record(NO_CHUNKS, lag_s)
     assert requests.write([record(chunks, lag_s), silent], path) == 2
     first, second = requests.read(path).to_pylist()
+    assert (first["priority"], first["tenant"], first["model"]) == (-2, "acme", None)
     assert first["chunk_s"] == [1.0, 4.0, 4.0]
     assert first["chunk_read"] == [0, 2, 2]
     assert first["chunk_lag_s"] == ([0.25, 0.75, 0.75] if lag_s else [])
     assert (first["chunk_kind"], first["chunk_tokens"]) == ([1, 0, 2], [1, 2, 1])
     assert (first["output_tokens"], first["bytes_received"], first["output_text"]) == (4, 6, "so")
     assert [second[name] for name in first if name.startswith("chunk_")] == [[]] * 5
+
+
+def test_a_file_of_an_older_minor_schema_is_read(tmp_path: Path) -> None:
+    """Columns that it lacks hold nothing."""
+    path = tmp_path / requests.FILE_NAME
+    requests.write([record(Chunks((), (), (), ()), [])], path)
+    pq.write_table(pq.read_table(path).drop_columns(["priority", "model"]), path)
+    table = requests.read(path)
+    assert table.schema.names == requests.SCHEMA.names
+    assert table.select(["priority", "model", "tenant"]).to_pylist() == [
+        {"priority": None, "model": None, "tenant": "acme"}
+    ]

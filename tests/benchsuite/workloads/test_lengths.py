@@ -3,11 +3,11 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchsuite.streams import rng
-from benchsuite.workloads.lengths import Empirical, Fixed, Lengths, LogNormal, Uniform
+from benchsuite.workloads.lengths import Empirical, Fixed, Lengths, LogNormal, Uniform, tied
 
 uniforms = st.builds(
     lambda low, more: Uniform(low=low, high=low + more), st.integers(1, 5000), st.integers(0, 5000)
@@ -112,3 +112,20 @@ def test_what_cannot_be_is_refused(written):
     """Parameters that make no distribution are refused when the scenario is read."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(written, Lengths)
+
+
+@given(rho=st.sampled_from([-0.7, 0.3, 0.95]), seed=st.integers(0, 99))
+@settings(max_examples=10)
+def test_a_rank_correlation_ties_two_lengths(rho, seed):
+    """Spearman's rho of many pairs is the one asked, whatever the two distributions are."""
+    one, other = rng(seed, "one"), rng(seed, "other")
+    shares = np.array([tied(rho, one, other) for _ in range(4000)])
+    assert np.all((shares >= 0) & (shares < 1))
+    found = np.corrcoef(shares.argsort(axis=0).argsort(axis=0).T)[0, 1]
+    assert found == pytest.approx(rho, abs=0.06)
+
+
+def test_lengths_that_are_not_tied_are_those_of_before():
+    """Without a correlation each takes its own number, in order."""
+    pair = tied(0.0, rng(1, "one"), rng(1, "other"))
+    assert pair == (rng(1, "one").random(), rng(1, "other").random())

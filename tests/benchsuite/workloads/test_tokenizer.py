@@ -49,6 +49,17 @@ def bytes_only() -> tokenizers.Tokenizer:
     return raw
 
 
+def across_spaces() -> tokenizers.Tokenizer:
+    """No pre-tokenizer: "sat on the" may be one token, so words' tokens do not add up."""
+    raw = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
+    letters = sorted(set(BUNDLED.text(5000, rng(1)).text))
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<unk>"], initial_alphabet=letters, show_progress=False
+    )
+    raw.train_from_iterator([BUNDLED.text(5000, rng(1)).text], trainer)
+    return raw
+
+
 FAMILIES = {
     "bundled": BUNDLED,
     "word_piece": Tokenizer("word_piece", word_piece()),
@@ -79,6 +90,30 @@ def test_text_longer_than_the_corpus_starts_it_again():
     assert BUNDLED.text(300_000, rng(1)).num_tokens == 300_000
 
 
+def test_words_that_do_not_add_up_are_seen():
+    """Where tokens reach across spaces, a text is encoded as a whole and counted."""
+    tokenizer = Tokenizer("across_spaces", across_spaces())
+    for i, num_tokens in enumerate([1, 3, 20, 100, 500]):
+        passage = tokenizer.passage(num_tokens, rng(1, i))
+        text, achieved = tokenizer.text(num_tokens, rng(1, i))
+        assert achieved == len(tokenizer.encode(text))
+        assert abs(achieved - num_tokens) <= 2
+        assert num_tokens < 20 or not passage.is_known
+    assert tokenizer.count(passage.text) != passage.num_tokens
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_known_is_not_encoded_again(family, monkeypatch):
+    """A text whose words add up is never encoded as a whole, and yet has the tokens it says."""
+    tokenizer = FAMILIES[family]
+    monkeypatch.setattr(Tokenizer, "fit", None)
+    passages = [tokenizer.passage(n, rng(5, n)) for n in (40, 16, 700)]
+    assert all(passage.is_known for passage in passages)
+    text, achieved = tokenizer.joined(passages, 756)
+    assert achieved == len(tokenizer.encode(text)) == 756
+    assert text == " ".join(passage.text for passage in passages)
+
+
 def test_a_length_that_cannot_be_had_is_reported_as_it_is():
     """A byte tokenizer cannot always hit n; what it got is what it says, one token off at most."""
     tokenizer = Tokenizer("bytes", bytes_only())
@@ -98,13 +133,13 @@ def test_text_that_misses_its_length_is_mended():
 
 def test_texts_differ_and_begin_differently():
     """Ten thousand prompts share no opening, so no prefix cache is flattered by chance."""
-    openings = {BUNDLED.passage(12, rng(1, "prompt", i)) for i in range(10_000)}
+    openings = {BUNDLED.passage(12, rng(1, "prompt", i)).text for i in range(10_000)}
     assert len(openings) == 10_000
 
 
 def test_a_longer_text_begins_like_a_shorter_one_of_the_same_stream():
     """Turns of one session share their prefix, but for the words that fill up the length."""
-    short, long = (BUNDLED.passage(n, rng(1, "session")).split() for n in (100, 200))
+    short, long = (BUNDLED.passage(n, rng(1, "session")).text.split() for n in (100, 200))
     assert short[:80] == long[:80]
 
 
