@@ -19,7 +19,7 @@ from reference_engine.sequence import Guide, SamplingParams, Sequence
 from reference_engine.server.answer import PLAIN, Answer, Plan, TokenSource
 from reference_engine.server.chat_template import ChatPrompt, ChatTemplateError
 from reference_engine.server.choices import Choices
-from reference_engine.server.formats import CHAT, COMPLETION, EventWriter, Format, Head
+from reference_engine.server.formats import CHAT, COMPLETION, Format, Head
 from reference_engine.server.planning import Planner
 from reference_engine.server.protocol import (
     ApiError,
@@ -36,6 +36,7 @@ from reference_engine.server.protocol import (
     chat_prompt,
     read_body,
 )
+from reference_engine.server.responses import ResponsesFormat, ResponsesRequest
 from reference_engine.server.tokenizer import Tokenizer, open_tokenizer
 from reference_engine.specs import ConfigError, EngineError
 
@@ -102,6 +103,7 @@ class Api:
         self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", self._chat),
             "/v1/completions": ("POST", self._completions),
+            "/v1/responses": ("POST", self._responses),
             "/v1/models": ("GET", self._models),
             f"/v1/models/{model}": ("GET", self._model),
             "/health": ("GET", self._health),
@@ -131,6 +133,13 @@ class Api:
 
     async def _chat(self, body: bytes) -> Reply:
         request = read_body(body, ChatRequest)
+        return await self._converse(request, CHAT, "messages")
+
+    async def _responses(self, body: bytes) -> Reply:
+        request = read_body(body, ResponsesRequest)
+        return await self._converse(request.chat(), ResponsesFormat(request), "input")
+
+    async def _converse(self, request: ChatRequest, spelling: Format, param: str) -> Reply:
         self._check(request)
         prompt = chat_prompt(request.messages, request.tools, request.chat_template_kwargs)
         prompt_ids = await self._encode(lambda: self._encode_chat(prompt), prompt.num_chars)
@@ -143,19 +152,19 @@ class Api:
         def plan(index: int) -> tuple[Plan, Guide | None]:
             return self._planner.plan(request, prompt_ids, params.max_tokens, index)
 
-        return await self._generate(request, prompt_ids, params, CHAT, "messages", plan)
+        return await self._generate(request, [prompt_ids], params, spelling, param, plan)
 
     async def _completions(self, body: bytes) -> Reply:
         request = read_body(body, CompletionRequest)
         self._check(request)
-        prompt = request.one_prompt()
-        if isinstance(prompt, str):
-            text = prompt
-            prompt_ids = await self._encode(lambda: self._tokenizer.encode(text), len(text))
-        else:
-            prompt_ids = prompt
+        prompts = [await self._prompt_ids(prompt) for prompt in request.prompts()]
         params = self._sampling(request, request.max_tokens or _DEFAULT_COMPLETION_TOKENS)
-        return await self._generate(request, prompt_ids, params, COMPLETION, "prompt", _as_text)
+        return await self._generate(request, prompts, params, COMPLETION, "prompt", _as_text)
+
+    async def _prompt_ids(self, prompt: str | list[int]) -> list[int]:
+        if not isinstance(prompt, str):
+            return prompt
+        return await self._encode(lambda: self._tokenizer.encode(prompt), len(prompt))
 
     def _check(self, request: GenerationRequest) -> None:
         if request.model not in (None, self.model):
@@ -181,21 +190,22 @@ class Api:
     async def _generate(
         self,
         request: GenerationRequest,
-        prompt_ids: list[int],
+        prompts: list[list[int]],
         params: SamplingParams,
         spelling: Format,
         param: str,
         plan: Callable[[int], tuple[Plan, Guide | None]],
     ) -> Reply:
-        stops = request.stops()
-        self._refuse_too_long(len(prompt_ids), params.max_tokens, param)
-        plans = [plan(index) for index in range(request.n or 1)]
+        """`n` answers to each prompt."""
+        stops, n = request.stops(), request.n or 1
+        self._refuse_too_long(max(map(len, prompts)), params.max_tokens, param)
+        plans = [plan(index) for index in range(n)] * len(prompts)
         answers: list[Answer] = []
-        choices = Choices(answers)
+        choices = Choices(answers, n)
         try:
             for index, (one, guide) in enumerate(plans):
-                own = _for_choice(params, one.reasoning_tokens, index)
-                sequence = self._submit(prompt_ids, own, guide, param)
+                own = _for_choice(params, one.reasoning_tokens, index % n)
+                sequence = self._submit(prompts[index // n], own, guide, param)
                 answers.append(Answer(self._engine, sequence, self._tokenizer, stops, one))
         except ApiError:
             choices.cancel()
@@ -205,7 +215,7 @@ class Api:
         )
         if request.stream:
             options = request.stream_options or StreamOptions()
-            writer = EventWriter(spelling, head, len(prompt_ids), options)
+            writer = spelling.writer(head, sum(map(len, prompts)), options)
             return Reply(200, EVENT_STREAM, EventStream(choices.events(writer), choices.cancel))
         return _json(spelling.whole(head, await choices.wholes(), choices.usage()))
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from reference_engine.server.answer import Answer, Kind, Piece
-from reference_engine.server.formats import EventWriter, Whole, error_event
+from reference_engine.server.formats import Whole, Writer
 from reference_engine.server.protocol import (
     ApiError,
     CompletionTokensDetails,
@@ -15,10 +15,10 @@ from reference_engine.server.protocol import (
 
 
 class Choices:
-    """The answers, numbered from 0. Leaving early cancels them all."""
+    """The answers, numbered from 0, `n` to each prompt. Leaving early cancels them all."""
 
-    def __init__(self, answers: Sequence[Answer]) -> None:
-        self._answers = answers
+    def __init__(self, answers: Sequence[Answer], n: int = 1) -> None:
+        self._answers, self._n = answers, n
 
     def cancel(self) -> None:
         """Free what still runs."""
@@ -32,7 +32,7 @@ class Choices:
         finally:
             self.cancel()
 
-    async def events(self, writer: EventWriter) -> AsyncGenerator[bytes, None]:
+    async def events(self, writer: Writer) -> AsyncGenerator[bytes, None]:
         """The stream. A choice's opening goes out with its first text, not before: whoever takes
         the first chunk for the first token measures the right thing."""
         openings = [writer.opening(index) for index in range(len(self._answers))]
@@ -51,13 +51,14 @@ class Choices:
                     yield openings[index] + event
                     openings[index] = b""
             except ApiError as error:
-                yield error_event(error.body())
+                yield writer.failure(error)
 
     def usage(self) -> Usage:
-        """Tokens of all answers together; the prompt counts once."""
-        first = self._answers[0].sequence
-        prompt, output = first.num_prompt_tokens, self._output_tokens
-        usage = Usage(prompt, output, prompt + output, PromptTokensDetails(first.num_cached_tokens))
+        """Tokens of all answers together; each prompt counts once."""
+        asked = [answer.sequence for answer in self._answers[:: self._n]]
+        prompt, output = sum(one.num_prompt_tokens for one in asked), self._output_tokens
+        cached = sum(one.num_cached_tokens for one in asked)
+        usage = Usage(prompt, output, prompt + output, PromptTokensDetails(cached))
         if any(answer.plan.reasoning_tokens for answer in self._answers):
             thoughts = sum(answer.reasoning_tokens for answer in self._answers)
             usage.completion_tokens_details = CompletionTokensDetails(thoughts)

@@ -4,7 +4,6 @@ Events are built once around a mark and cut there, so a token costs one string e
 """
 
 import json
-from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec import UNSET, Struct
 
 from reference_engine.server.answer import Kind, Piece
 from reference_engine.server.protocol import (
+    ApiError,
     AssistantMessage,
     ChatChoice,
     ChatChunk,
@@ -54,10 +54,46 @@ class Whole(NamedTuple):
     finish_reason: str
 
 
+class Writer(Protocol):
+    """How a stream is spelt."""
+
+    def opening(self, index: int) -> bytes:
+        """What goes before the first piece of a choice."""
+        ...
+
+    def piece(self, index: int, piece: Piece, output_tokens: int) -> bytes:
+        """A piece of a choice, `output_tokens` into the answer."""
+        ...
+
+    def end(self, index: int, finish_reason: str, output_tokens: int) -> bytes:
+        """Why a choice ends."""
+        ...
+
+    def closing(self, usage: Usage) -> bytes:
+        """What ends the stream."""
+        ...
+
+    def failure(self, error: ApiError) -> bytes:
+        """What ends it instead, if the engine gave up."""
+        ...
+
+
 class Format(Protocol):
-    """One of the two APIs. `index` numbers the choices of an answer."""
+    """One of the APIs."""
 
     id_prefix: str
+
+    def writer(self, head: Head, prompt_tokens: int, options: StreamOptions) -> Writer:
+        """Spells one stream."""
+        ...
+
+    def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
+        """The answer in one piece."""
+        ...
+
+
+class Chunks(Protocol):
+    """The parts of a stream of chat or completions. `index` numbers the choices of an answer."""
 
     def opening(self, head: Head, index: int, usage: ChunkUsage) -> Struct | None:
         """What goes before the first piece of a stream, if anything."""
@@ -75,15 +111,14 @@ class Format(Protocol):
         """The part of a stream that has the token counts and no choice."""
         ...
 
-    def whole(self, head: Head, choices: Sequence[Whole], usage: Usage) -> Struct:
-        """The answer in one piece."""
-        ...
-
 
 class ChatFormat:
     """/v1/chat/completions"""
 
     id_prefix = "chatcmpl-"
+
+    def writer(self, head: Head, prompt_tokens: int, options: StreamOptions) -> Writer:
+        return EventWriter(self, head, prompt_tokens, options)
 
     def opening(self, head: Head, index: int, usage: ChunkUsage) -> Struct:
         return self._chunk(head, [ChatChunkChoice(_ROLE, index)], usage)
@@ -98,7 +133,7 @@ class ChatFormat:
     def counts(self, head: Head, usage: Usage) -> Struct:
         return self._chunk(head, [], usage)
 
-    def whole(self, head: Head, choices: Sequence[Whole], usage: Usage) -> Struct:
+    def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
         told = [
             ChatChoice(_message(one), index, finish_reason=one.finish_reason)
             for index, one in enumerate(choices)
@@ -115,6 +150,9 @@ class CompletionFormat:
 
     id_prefix = "cmpl-"
 
+    def writer(self, head: Head, prompt_tokens: int, options: StreamOptions) -> Writer:
+        return EventWriter(self, head, prompt_tokens, options)
+
     def opening(self, head: Head, index: int, usage: ChunkUsage) -> None:
         return None
 
@@ -128,7 +166,7 @@ class CompletionFormat:
     def counts(self, head: Head, usage: Usage) -> Struct:
         return self._completion(head, [], usage)
 
-    def whole(self, head: Head, choices: Sequence[Whole], usage: Usage) -> Struct:
+    def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
         told = [
             CompletionChoice(one.text, index, finish_reason=one.finish_reason)
             for index, one in enumerate(choices)
@@ -171,7 +209,7 @@ def _message(choice: Whole) -> AssistantMessage:
 class EventWriter:
     """The server-sent events of one answer."""
 
-    def __init__(self, spelling: Format, head: Head, prompt_tokens: int, options: StreamOptions):
+    def __init__(self, spelling: Chunks, head: Head, prompt_tokens: int, options: StreamOptions):
         self._spelling, self._head, self._prompt_tokens = spelling, head, prompt_tokens
         self._has_usage = bool(options.include_usage)
         self._is_running = self._has_usage and bool(options.continuous_usage_stats)
@@ -204,6 +242,10 @@ class EventWriter:
         counts = _event(self._spelling.counts(self._head, usage)) if self._has_usage else b""
         return counts + DONE
 
+    def failure(self, error: ApiError) -> bytes:
+        """The event that tells of an error in the midst of a stream."""
+        return b"data: %b\n\n" % error.body()
+
     def _frame(self, index: int, kind: Kind) -> tuple[bytes, bytes]:
         """What stands before and after the text of such an event."""
         usage = None if self._has_usage else UNSET
@@ -219,9 +261,12 @@ class EventWriter:
         return None if self._has_usage else UNSET
 
 
-def error_event(body: bytes) -> bytes:
-    """An error in the midst of a stream."""
-    return b"data: %b\n\n" % body
+def event_data(said: object) -> bytes:
+    """The data of an event of any kind, and its end."""
+    data = _ENCODER.encode(said)
+    if not data.isascii():
+        data = json.dumps(msgspec.to_builtins(said)).encode()
+    return b"data: %b\n\n" % data
 
 
 def _event(part: Struct) -> bytes:

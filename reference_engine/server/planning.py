@@ -60,12 +60,13 @@ class Planner:
         settings = request.chat_template_kwargs or {}
         thinks = settings.get("enable_thinking", settings.get("thinking"))
         effort: Effort = request.reasoning_effort or self._behaviour.effort
+        budget = request.thinking_token_budget
         if thinks is False:
             effort = "none"
-        elif thinks and request.reasoning_effort is None and effort == "none":
+        elif (thinks or budget) and request.reasoning_effort is None and effort == "none":
             effort = "medium"
-        if effort != "none" and request.thinking_token_budget is not None:
-            return request.thinking_token_budget
+        if effort != "none" and budget is not None:
+            return budget
         return self._behaviour.reasoning_tokens(effort, seed, prompt_ids)
 
     def _caller(self, functions: Mapping[str, Mapping[str, Any]], start: int) -> Guide:

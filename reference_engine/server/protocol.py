@@ -52,6 +52,9 @@ class StreamOptions(Struct):
     continuous_usage_stats: bool | None = None
 
 
+_TEXT_PARTS: Final = ("text", "input_text", "output_text")
+
+
 class ContentPart(Struct):
     type: str
     text: str | None = None
@@ -101,7 +104,7 @@ class Message(Struct):
         if self.content is None or isinstance(self.content, str):
             return self.content or ""
         for part in self.content:
-            if part.type != "text" or part.text is None:
+            if part.type not in _TEXT_PARTS or part.text is None:
                 problem = f"this model reads text parts only; got one of type {part.type!r}"
                 raise ApiError(400, problem, param="messages")
         return "".join(part.text or "" for part in self.content)
@@ -203,18 +206,19 @@ class ChatRequest(GenerationRequest, kw_only=True):
 class CompletionRequest(GenerationRequest, kw_only=True):
     prompt: str | list[str | int | list[int]]
 
-    def one_prompt(self) -> str | list[int]:
-        """The prompt as text or token ids. Raises ApiError unless it is exactly one."""
+    def prompts(self) -> list[str | list[int]]:
+        """One or several, each as text or token ids. Raises ApiError for none."""
         prompt = self.prompt
         if isinstance(prompt, str):
-            return prompt
+            return [prompt]
         ids = [item for item in prompt if isinstance(item, int)]
         if ids and len(ids) == len(prompt):
-            return ids
-        first = prompt[0] if len(prompt) == 1 else None
-        if isinstance(first, str) or (isinstance(first, list) and first):
-            return first
-        raise ApiError(400, "prompt must be one text or one list of token ids", param="prompt")
+            return [ids]
+        several = [item for item in prompt if not isinstance(item, int)]
+        if not several or ids or [] in several:
+            problem = "prompt must be texts or lists of token ids, at least one"
+            raise ApiError(400, problem, param="prompt")
+        return several
 
 
 class TokenizeRequest(Struct):

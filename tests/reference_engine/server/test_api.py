@@ -18,6 +18,7 @@ from reference_engine.engine import PromptTooLongError
 from reference_engine.executors import Roofline
 from reference_engine.server.api import Api, EventStream, Reply, open_api
 from reference_engine.server.protocol import ChatRequest, CompletionRequest
+from reference_engine.server.responses import ResponsesRequest
 from reference_engine.server.tokenizer import ByteTokenizer
 from reference_engine.specs import ConfigError, EngineError
 from reference_engine.virtual_time import VirtualTimeLoop
@@ -25,6 +26,7 @@ from tests.reference_engine.server.scripted_engine import ScriptedEngine
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
+RESPONSES = "/v1/responses"
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 PROMPT_TOKENS = len("<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n")
 
@@ -200,6 +202,16 @@ async def test_text_parts_are_joined() -> None:
     assert answer["usage"]["prompt_tokens"] == PROMPT_TOKENS
 
 
+async def test_a_batch_of_prompts_has_n_answers_to_each() -> None:
+    """Choices are numbered prompt by prompt; each prompt's tokens count once."""
+    engine = ScriptedEngine(list(b"hey"))
+    body = {"prompt": ["a", "bcd"], "n": 2, "max_tokens": 3}
+    answer = parsed(await post(api(engine), COMPLETIONS, **body))
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
+    assert [bytes(one.prompt_ids) for one in engine.sequences] == [b"a", b"a", b"bcd", b"bcd"]
+    assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == (4, 12)
+
+
 @pytest.mark.parametrize("prompt", ["abc", ["abc"], [97, 98, 99], [[97, 98, 99]]])
 async def test_forms_of_a_prompt(prompt: object) -> None:
     """One text or one list of ids, alone or in a list."""
@@ -236,9 +248,17 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
         (CHAT, {**HELLO, "model": "other"}, 404, "model", "'other' does not exist"),
         (CHAT, {**HELLO, "max_tokens": 999}, 400, "messages", "maximum context length is 256"),
         (COMPLETIONS, {"prompt": "x" * 300}, 400, "prompt", "maximum context length is 256"),
-        (COMPLETIONS, {"prompt": []}, 400, "prompt", "one text"),
-        (COMPLETIONS, {"prompt": ["a", "b"]}, 400, "prompt", "one text"),
-        (COMPLETIONS, {"prompt": [1, "b"]}, 400, "prompt", "one text"),
+        (COMPLETIONS, {"prompt": []}, 400, "prompt", "at least one"),
+        (COMPLETIONS, {"prompt": [[]]}, 400, "prompt", "at least one"),
+        (COMPLETIONS, {"prompt": [1, "b"]}, 400, "prompt", "at least one"),
+        ("/v1/responses", {"input": [{"type": "file"}]}, 400, "input", "no items of type 'file'"),
+        (
+            "/v1/responses",
+            {"input": "x", "previous_response_id": "resp_1"},
+            400,
+            "previous_response_id",
+            "stores no answers",
+        ),
         ("/tokenize", {}, 400, "prompt", "messages"),
         ("/detokenize", {"tokens": [-1]}, 400, "tokens[0]", ">= 0"),
         ("/detokenize", {"tokens": [2**40]}, 400, "tokens[0]", "<= 4294967295"),
@@ -263,31 +283,41 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["role", "content", "type", "text"]), inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "type", "text", "name"]), inner, max_size=3
+        )
     ),
     max_leaves=6,
 )
 FIELDS = st.sampled_from(
-    sorted({*ChatRequest.__struct_fields__, *CompletionRequest.__struct_fields__, "tokens"})
+    sorted(
+        {
+            *ChatRequest.__struct_fields__,
+            *CompletionRequest.__struct_fields__,
+            *ResponsesRequest.__struct_fields__,
+            "tokens",
+        }
+    )
 )
 
 
-@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, "/tokenize", "/detokenize"])
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, RESPONSES, "/tokenize", "/detokenize"])
 def test_no_body_breaks_the_server(path: str) -> None:
     """Whatever JSON a field holds, the answer is a reply, and a refusal says why."""
 
     @given(st.dictionaries(FIELDS, VALUES, max_size=3), st.booleans())
     @settings(max_examples=60, deadline=None)
     def check(fields: dict[str, object], has_prompt: bool) -> None:
-        valid = {**HELLO, "prompt": "x", "tokens": [1]} if has_prompt else {}
+        valid = {**HELLO, "prompt": "x", "input": "x", "tokens": [1]} if has_prompt else {}
         body = json.dumps({**valid, **fields}).encode()
 
         async def handled() -> None:
             reply = await api(ScriptedEngine([65])).handle("POST", path, body)
             if isinstance(reply.body, EventStream):
-                assert (await events(reply))[-1] == "[DONE]"
+                data = b"".join([item async for item in reply.body])
+                assert (b"[DONE]" in data) == (path != RESPONSES)
             else:
-                assert (reply.status == 200) == ("error" not in parsed(reply))
+                assert (reply.status == 200) == (parsed(reply).get("error") is None)
                 assert reply.status in (200, 400, 404)
 
         asyncio.run(handled())

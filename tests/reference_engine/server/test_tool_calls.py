@@ -186,6 +186,7 @@ async def test_thinking_comes_first_and_is_counted(api: Api) -> None:
         ({"chat_template_kwargs": {"enable_thinking": False}, "reasoning_effort": "low"}, None),
         ({"reasoning_effort": "high", "thinking_token_budget": 5}, 5),
         ({"reasoning_effort": "high", "thinking_token_budget": 0}, None),
+        ({"thinking_token_budget": 5}, 5),
         ({"reasoning_effort": "high"}, 400),  # max_tokens
     ],
 )
