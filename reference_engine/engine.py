@@ -46,6 +46,7 @@ class Engine:
             )
             for role, executor in zip(config.policy.workers(), executors, strict=True)
         )
+        self._has_logits = all(executor.has_logits for executor in executors)
         self._loop = asyncio.get_running_loop()
         self._ids = count()
         self._closed: str | None = None  # why nothing is taken any more
@@ -164,6 +165,8 @@ class Engine:
                 f"{prompt} prompt tokens and {sequence.token_limit} output tokens do not fit the "
                 f"KV cache of {self.capacity.num_blocks * self.capacity.block_size} tokens"
             )
+        if sequence.params.logprobs is not None and not self._has_logits:
+            raise EngineError("log-probabilities need an executor that computes: torch")
         if min(sequence.prompt_ids) < 0 or max(sequence.prompt_ids) >= self.shape.vocab_size:
             raise EngineError(f"token ids must lie between 0 and {self.shape.vocab_size - 1}")
 

@@ -5,7 +5,7 @@ Knows nothing of text, tensors or scheduling. The worker and the engine change i
 
 from asyncio import Future
 from enum import StrEnum
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -39,8 +39,28 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
     ignore_eos: bool = False
     temperature: Annotated[float, Meta(ge=0)] = 1.0  # 0 = greedy
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Meta(ge=0)] = 0  # 0 = all
+    min_p: Annotated[float, Meta(ge=0, le=1)] = 0.0  # of the likeliest token's probability
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: Annotated[float, Meta(gt=0)] = 1.0
+    logprobs: Annotated[int, Meta(ge=0)] | None = None  # so many likeliest beside the drawn one
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
+
+    @property
+    def has_penalties(self) -> bool:
+        """Whether tokens seen before change what may come."""
+        return bool(
+            self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1.0
+        )
+
+
+class TokenLogprobs(NamedTuple):
+    """Natural logarithms of the model's own probabilities, before anything is left out."""
+
+    chosen: float
+    likeliest: tuple[tuple[int, float], ...]  # ids with theirs, likeliest first
 
 
 class Guide(Protocol):
@@ -77,6 +97,7 @@ class Sequence:
         "guide",
         "id",
         "last_token_s",
+        "logprobs",
         "num_cached_tokens",
         "num_computed_tokens",
         "num_preemptions",
@@ -111,6 +132,7 @@ class Sequence:
         self.token_limit = min(params.max_tokens, room)  # outputs after which it ends
         self.stop_ids = frozenset(() if params.ignore_eos else params.stop_token_ids)
         self.output_ids: list[int] = []
+        self.logprobs: list[TokenLogprobs] = []  # of each output, where they were asked for
         self.phase = Phase.WAITING
         self.num_computed_tokens = 0
         self.num_cached_tokens = 0

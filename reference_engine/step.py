@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from reference_engine.sequence import Sequence
+from reference_engine.sequence import Sequence, TokenLogprobs
 
 
 class PrefillWork(NamedTuple):
@@ -50,3 +50,4 @@ class StepOutput(NamedTuple):
     """Sampled token ids by sequence id: all of `decode`, and each prefill that reached its end."""
 
     tokens: dict[int, int]
+    logprobs: dict[int, TokenLogprobs] = {}  # of those that asked for them

@@ -136,6 +136,8 @@ class Worker:
     def commit(self, step: Step, output: StepOutput) -> None:
         """Take the results into sequences and blocks; pass over those cancelled meanwhile."""
         now_s = self._loop.time()
+        if output.logprobs:
+            _take_logprobs(step, output)
         num_tokens = len(step.decode)
         for work in step.prefill:
             num_tokens += work.length
@@ -191,3 +193,12 @@ class Worker:
                 self.pool.free(sequence)
                 self.executor.release(sequence)
                 self._stats.count_finished(sequence)
+
+
+def _take_logprobs(step: Step, output: StepOutput) -> None:
+    sequences = [work.sequence for work in step.prefill]
+    sequences += [work.sequence for work in step.decode]
+    for sequence in sequences:
+        told = output.logprobs.get(sequence.id)
+        if told is not None and sequence.finish_reason is None:
+            sequence.logprobs.append(told)

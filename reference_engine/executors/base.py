@@ -13,6 +13,11 @@ class StepExecutor(Protocol):
     offered for reuse by other sequences only after the step that filled it has returned.
     """
 
+    @property
+    def has_logits(self) -> bool:
+        """Whether tokens come of a model, so that their probabilities are known."""
+        ...
+
     async def execute(self, step: Step) -> StepOutput:
         """Run `step` and sample. Reads the sequences, never changes them.
 

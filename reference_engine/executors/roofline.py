@@ -25,6 +25,8 @@ _MASK: Final = 0xFFFFFFFFFFFFFFFF
 class RooflineExecutor:
     """Sleeps max(FLOPs / peak, bytes / bandwidth) + overhead_s for each step."""
 
+    has_logits = False
+
     def __init__(
         self, shape: ModelShape, device: DeviceSpec, overhead_s: float = 0.0, seed: int = 0
     ) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from reference_engine.executors.seats import Seats
 from reference_engine.model.attention import Piece, in_rows
 from reference_engine.model.cache import KvCache, KvShape
-from reference_engine.model.sampling import Draw, sample, uniform
+from reference_engine.model.sampling import Draw, likeliest, penalise, sample, uniform
 from reference_engine.model.transformer import Transformer
 from reference_engine.model.weights import load
 from reference_engine.sequence import Sequence
@@ -39,6 +39,8 @@ def _memory_bytes() -> int:
 
 class TorchExecutor:
     """One worker's model, KV and thread."""
+
+    has_logits = True
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class TorchExecutor:
         if not works:
             return StepOutput({})
         loop = asyncio.get_running_loop()
-        return StepOutput(await loop.run_in_executor(self._thread, self._run, works))
+        return await loop.run_in_executor(self._thread, self._run, works)
 
     def release(self, sequence: Sequence) -> None:
         self._seats.leave(sequence)
@@ -117,16 +119,16 @@ class TorchExecutor:
         self._thread.shutdown()
 
     @torch.inference_mode()
-    def _run(self, works: Seq[PrefillWork]) -> dict[int, int]:
+    def _run(self, works: Seq[PrefillWork]) -> StepOutput:
         """All works through their layers. Runs on the model's thread."""
         self._seat(works)
         edges = {edge for work in works for edge in (work.layers.start, work.layers.stop)}
-        tokens: dict[int, int] = {}
+        output = StepOutput({})
         for first, last in pairwise(sorted(edges)):
             within = [w for w in works if w.layers.start <= first and last <= w.layers.stop]
             if within:
-                tokens = self._pass(within, range(first, last))
-        return tokens
+                output = self._pass(within, range(first, last))
+        return output
 
     def _seat(self, works: Seq[PrefillWork]) -> None:
         """Give newcomers a slot and the KV they start from."""
@@ -140,7 +142,7 @@ class TorchExecutor:
         for work in works:
             self._seats[work.sequence].num_tokens = work.start + work.length
 
-    def _pass(self, works: Seq[PrefillWork], layers: range) -> dict[int, int]:
+    def _pass(self, works: Seq[PrefillWork], layers: range) -> StepOutput:
         """One range of layers for `works`, which all need it; tokens of those that end there."""
         pieces = [Piece(self._seats[work.sequence].slot, work.start, work.length) for work in works]
         order = in_rows(pieces)
@@ -153,7 +155,7 @@ class TorchExecutor:
             return self._sample(works, hidden)
         for work, rows in zip(works, torch.split(hidden, [w.length for w in works]), strict=True):
             self._unfinished[work.sequence] = rows
-        return {}
+        return StepOutput({})
 
     def _enter(self, works: Seq[PrefillWork], layers: range) -> Tensor:
         """[num_tokens, hidden]: embeddings, or what the layers before left."""
@@ -172,7 +174,7 @@ class TorchExecutor:
                 blocks = work.sequence.block_table[first:stop]
                 self._cache.save_blocks(piece.slot, first, blocks)
 
-    def _sample(self, works: Seq[PrefillWork], hidden: Tensor) -> dict[int, int]:
+    def _sample(self, works: Seq[PrefillWork], hidden: Tensor) -> StepOutput:
         """Next tokens, by sequence id, of the works that reached their sequence's end."""
         rows: list[int] = []
         sampled: list[Sequence] = []
@@ -183,10 +185,24 @@ class TorchExecutor:
                 rows.append(end - 1)
                 sampled.append(work.sequence)
         if not rows:
-            return {}
+            return StepOutput({})
         logits = self._model.logits(hidden if len(rows) == end else hidden[rows])
+        told = {
+            row: logits[row].log_softmax(-1)
+            for row, sequence in enumerate(sampled)
+            if sequence.params.logprobs is not None
+        }
+        for row, sequence in enumerate(sampled):
+            if sequence.params.has_penalties:
+                penalise(logits[row], sequence)
         tokens = sample(logits, [self._draw(sequence) for sequence in sampled])
-        return {sequence.id: token for sequence, token in zip(sampled, tokens, strict=True)}
+        return StepOutput(
+            {sequence.id: token for sequence, token in zip(sampled, tokens, strict=True)},
+            {
+                sampled[row].id: likeliest(logprobs, tokens[row], sampled[row].params.logprobs or 0)
+                for row, logprobs in told.items()
+            },
+        )
 
     def _draw(self, sequence: Sequence) -> Draw:
         params = sequence.params
@@ -198,4 +214,5 @@ class TorchExecutor:
         must_go_on = len(sequence.output_ids) < params.min_tokens
         banned = params.stop_token_ids if must_go_on and not params.ignore_eos else ()
         allowed = None if sequence.guide is None else sequence.guide.allowed()
-        return Draw(params.temperature, params.top_p, number, banned, allowed)
+        top_k, min_p = params.top_k, params.min_p
+        return Draw(params.temperature, params.top_p, number, banned, allowed, top_k, min_p)

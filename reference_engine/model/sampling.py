@@ -1,4 +1,4 @@
-"""From logits to token ids: greedy, temperature and top-p, a batch at a time.
+"""From logits to token ids: penalties, greedy, temperature, top-k, min-p, top-p; by the batch.
 
 A drawn token is a pure function of its logits and one uniform number, itself a pure function of
 (seed, position): no generator has state, so preempting or moving a sequence cannot change it.
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from reference_engine.sequence import Sequence, TokenLogprobs
+
 _BLOCK: Final = 128
 _MASK: Final = (1 << 64) - 1
 _SMALLEST: Final = torch.finfo(torch.float32).tiny
@@ -26,6 +28,8 @@ class Draw(NamedTuple):
     uniform: float  # in [0, 1)
     banned: tuple[int, ...] = ()
     allowed: NDArray[np.bool_] | None = None  # [up to vocab]; None: all but the banned
+    top_k: int = 0  # 0 = all
+    min_p: float = 0.0
 
 
 def uniform(seed: int, position: int) -> float:
@@ -85,9 +89,50 @@ def _drawn(logits: Tensor, draws: Seq[Draw]) -> list[int]:
     temperature = positive([draw.temperature for draw in draws])
     # The largest is taken off before dividing, not after: a tiny temperature must not overflow.
     weights = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    if any(draw.top_k or draw.min_p for draw in draws):
+        weights = _cut(weights, draws)
     if any(draw.top_p < 1 for draw in draws):
         weights = nucleus(weights, positive([draw.top_p for draw in draws]))
     return invert(weights, column([draw.uniform for draw in draws]))
+
+
+def _cut(weights: Tensor, draws: Seq[Draw]) -> Tensor:
+    """0 for what is not among a row's `top_k` likeliest, or below `min_p` times the likeliest.
+
+    Those as likely as the last one kept are kept too. What is left is made to sum to 1, as the
+    nucleus afterwards is one of what is left. Nguyen et al., arXiv:2407.01082 (min-p).
+    """
+    least = weights.amax(-1) * torch.tensor([d.min_p for d in draws], device=weights.device)
+    for row, draw in enumerate(draws):
+        if 0 < draw.top_k < weights.shape[1]:
+            last = weights[row].topk(draw.top_k).values[-1]
+            least[row] = torch.maximum(least[row], last)
+    kept = weights.masked_fill(weights < least[:, None], 0.0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def penalise(logits: Tensor, sequence: Sequence) -> None:
+    """Lower in place what was there before: outputs by the presence and frequency penalties (as in
+    OpenAI's API), prompt and outputs by the repetition penalty (Keskar et al., arXiv:1909.05858).
+    """
+    params, vocab = sequence.params, logits.shape[0]
+    if params.repetition_penalty != 1.0:
+        seen = torch.tensor(sorted({*sequence.prompt_ids, *sequence.output_ids}))
+        seen = seen[seen < vocab].to(logits.device)
+        values = logits[seen]
+        factor = params.repetition_penalty
+        logits[seen] = torch.where(values > 0, values / factor, values * factor)
+    if sequence.output_ids:
+        outputs = torch.tensor(sequence.output_ids, device=logits.device)
+        counts = torch.bincount(outputs, minlength=vocab)[:vocab]
+        logits -= params.frequency_penalty * counts + params.presence_penalty * (counts > 0)
+
+
+def likeliest(logprobs: Tensor, token: int, count: int) -> TokenLogprobs:
+    """What a row of log-probabilities says of `token`, and its `count` likeliest."""
+    top = logprobs.topk(min(count, logprobs.shape[0]))
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return TokenLogprobs(float(logprobs[token]), tuple(pairs))
 
 
 def nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:

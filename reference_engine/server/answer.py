@@ -59,12 +59,25 @@ class Kind(StrEnum):
     CALL = "call"  # the arguments of a tool call
 
 
+class TokenText(NamedTuple):
+    """A token as clients see it, with its log-probability and those of the likeliest."""
+
+    text: bytes
+    logprob: float
+    likeliest: tuple[tuple[bytes, float], ...]
+    offset: int  # characters of the answer before it
+
+
 class Piece(NamedTuple):
-    """Some of an answer. Of a tool call's, the first one says which tool, and has no text."""
+    """Some of an answer. Of a tool call's, the first one says which tool, and has no text.
+
+    `tokens` are those since the last piece, where log-probabilities were asked for.
+    """
 
     kind: Kind
     text: str
     call: Call | None = None
+    tokens: tuple[TokenText, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -94,6 +107,8 @@ class Answer:
         self._engine = engine
         self.sequence = sequence
         self._detokenizer = Detokenizer(tokenizer)
+        self._token_bytes = tokenizer.token_bytes
+        self._num_chars = self._num_told = 0  # of pieces so far; tokens whose logprobs were told
         self._stops = StopStrings(stops) if stops and not plan.functions else None
         self._call = CallText(plan.functions) if plan.functions else None
         self.plan = plan
@@ -112,8 +127,18 @@ class Answer:
         return self._call is not None and guide is not None and guide.is_complete
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """Each as soon as its tokens are there; only the head of a call has no text. Cancels the
-        sequence when it is closed early or a stop string ends it."""
+        """Each as soon as its tokens are there, never empty, but for the head of a call. Cancels
+        the sequence when it is closed early or a stop string ends it."""
+        if self.sequence.params.logprobs is None:
+            async for piece in self._pieces():
+                yield piece
+            return
+        async for piece in self._pieces():
+            yield piece._replace(tokens=self._tell(len(piece.text)))
+        if self._num_told < self.output_tokens:  # an end token, which has no text
+            yield Piece(self._last_kind(), "", tokens=self._tell(0))
+
+    async def _pieces(self) -> AsyncIterator[Piece]:
         num_thoughts = self.plan.reasoning_tokens
         stops_from = max(self.sequence.params.min_tokens, num_thoughts)
         try:
@@ -143,6 +168,20 @@ class Answer:
             self.finish_reason = self.sequence.finish_reason
         finally:
             self.cancel()
+
+    def _tell(self, num_chars: int) -> tuple[TokenText, ...]:
+        """Log-probabilities of the tokens behind the next `num_chars` of the answer."""
+        told = []
+        offset = self._num_chars
+        for position in range(self._num_told, self.output_tokens):
+            text = self._token_bytes(self.sequence.output_ids[position])
+            chosen, likeliest = self.sequence.logprobs[position]
+            top = tuple((self._token_bytes(token_id), value) for token_id, value in likeliest)
+            told.append(TokenText(text, chosen, top, offset))
+            offset += len(text.decode(errors="replace"))
+        self._num_told = self.output_tokens
+        self._num_chars += num_chars
+        return tuple(told)
 
     def cancel(self) -> None:
         """Free what the sequence holds, if it still runs."""

@@ -183,6 +183,12 @@ class Api:
             ignore_eos=bool(request.ignore_eos),
             temperature=1.0 if request.temperature is None else request.temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
+            top_k=max(request.top_k or 0, 0),
+            min_p=request.min_p or 0.0,
+            presence_penalty=request.presence_penalty or 0.0,
+            frequency_penalty=request.frequency_penalty or 0.0,
+            repetition_penalty=request.repetition_penalty or 1.0,
+            logprobs=request.num_logprobs,
             seed=request.seed,
             stop_token_ids=self._tokenizer.eos_ids,
         )

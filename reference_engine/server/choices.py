@@ -118,6 +118,7 @@ async def _whole(answer: Answer) -> Whole:
         call=call,
         arguments=texts[Kind.CALL],
         finish_reason=finish_reason(answer),
+        tokens=tuple(token for piece in pieces for token in piece.tokens),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 from msgspec import UNSET, Struct
 
-from reference_engine.server.answer import Kind, Piece
+from reference_engine.server.answer import Kind, Piece, TokenText
 from reference_engine.server.protocol import (
     ApiError,
     AssistantMessage,
@@ -17,13 +17,17 @@ from reference_engine.server.protocol import (
     ChatChunk,
     ChatChunkChoice,
     ChatCompletion,
+    ChatLogprobs,
     ChunkUsage,
     Completion,
     CompletionChoice,
+    CompletionLogprobs,
     Delta,
     FunctionCall,
     FunctionDelta,
+    Likely,
     StreamOptions,
+    TokenLogprob,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -52,6 +56,7 @@ class Whole(NamedTuple):
     call: Call | None
     arguments: str
     finish_reason: str
+    tokens: tuple[TokenText, ...] = ()  # where log-probabilities were asked for
 
 
 class Writer(Protocol):
@@ -124,7 +129,8 @@ class ChatFormat:
         return self._chunk(head, [ChatChunkChoice(_ROLE, index)], usage)
 
     def part(self, head: Head, index: int, piece: Piece, usage: ChunkUsage) -> Struct:
-        return self._chunk(head, [ChatChunkChoice(_delta(piece), index)], usage)
+        choice = ChatChunkChoice(_delta(piece), index, _chat_logprobs(piece.tokens))
+        return self._chunk(head, [choice], usage)
 
     def end(self, head: Head, index: int, finish_reason: str, usage: ChunkUsage) -> Struct:
         choice = ChatChunkChoice(Delta(), index, finish_reason=finish_reason)
@@ -135,7 +141,7 @@ class ChatFormat:
 
     def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
         told = [
-            ChatChoice(_message(one), index, finish_reason=one.finish_reason)
+            ChatChoice(_message(one), index, _chat_logprobs(one.tokens), one.finish_reason)
             for index, one in enumerate(choices)
         ]
         return ChatCompletion(head.id, "chat.completion", head.created, head.model, told, usage)
@@ -157,7 +163,8 @@ class CompletionFormat:
         return None
 
     def part(self, head: Head, index: int, piece: Piece, usage: ChunkUsage) -> Struct:
-        return self._completion(head, [CompletionChoice(piece.text, index)], usage)
+        choice = CompletionChoice(piece.text, index, _completion_logprobs(piece.tokens))
+        return self._completion(head, [choice], usage)
 
     def end(self, head: Head, index: int, finish_reason: str, usage: ChunkUsage) -> Struct:
         choice = CompletionChoice("", index, finish_reason=finish_reason)
@@ -168,7 +175,7 @@ class CompletionFormat:
 
     def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
         told = [
-            CompletionChoice(one.text, index, finish_reason=one.finish_reason)
+            CompletionChoice(one.text, index, _completion_logprobs(one.tokens), one.finish_reason)
             for index, one in enumerate(choices)
         ]
         return self._completion(head, told, usage)
@@ -193,6 +200,31 @@ def _delta(piece: Piece) -> Delta:
         return Delta(tool_calls=[ToolCallDelta(0, function=FunctionDelta(arguments=piece.text))])
     function = FunctionDelta(piece.call.name, "")
     return Delta(tool_calls=[ToolCallDelta(0, piece.call.id, "function", function)])
+
+
+def _chat_logprobs(tokens: tuple[TokenText, ...]) -> ChatLogprobs | None:
+    if not tokens:
+        return None
+    content = []
+    for token in tokens:
+        top = [Likely(_shown(text), value, list(text)) for text, value in token.likeliest]
+        content.append(TokenLogprob(_shown(token.text), token.logprob, list(token.text), top))
+    return ChatLogprobs(content)
+
+
+def _completion_logprobs(tokens: tuple[TokenText, ...]) -> CompletionLogprobs | None:
+    if not tokens:
+        return None
+    return CompletionLogprobs(
+        [_shown(token.text) for token in tokens],
+        [token.logprob for token in tokens],
+        [{_shown(text): value for text, value in token.likeliest} for token in tokens],
+        [token.offset for token in tokens],
+    )
+
+
+def _shown(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 def _message(choice: Whole) -> AssistantMessage:
@@ -222,7 +254,7 @@ class EventWriter:
 
     def piece(self, index: int, piece: Piece, output_tokens: int) -> bytes:
         """The event for a piece of a choice, `output_tokens` into the answer."""
-        if piece.call is not None:
+        if piece.call is not None or piece.tokens:
             running = self._usage(output_tokens)
             return _event(self._spelling.part(self._head, index, piece, running))
         frame = self._frames.get((index, piece.kind))

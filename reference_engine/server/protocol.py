@@ -161,8 +161,18 @@ class GenerationRequest(Struct, kw_only=True):
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    top_k: Annotated[int, Meta(ge=-1)] | None = None
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0)] | None = None
     stop: str | list[str] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """Likeliest tokens to tell with each; None: no log-probabilities."""
+        return None
 
     def stops(self) -> tuple[str, ...]:
         """The stop strings. Raises ApiError for an empty one."""
@@ -182,12 +192,18 @@ class GenerationRequest(Struct, kw_only=True):
 class ChatRequest(GenerationRequest, kw_only=True):
     messages: list[Message]
     max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     reasoning_effort: Effort | None = None
     thinking_token_budget: Natural | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     def callable_tools(self) -> list[Tool]:
         """Tools that the answer may call: all, the one named, none. Raises ApiError."""
@@ -205,6 +221,11 @@ class ChatRequest(GenerationRequest, kw_only=True):
 
 class CompletionRequest(GenerationRequest, kw_only=True):
     prompt: str | list[str | int | list[int]]
+    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
 
     def prompts(self) -> list[str | list[int]]:
         """One or several, each as text or token ids. Raises ApiError for none."""
@@ -295,10 +316,36 @@ class Delta(Struct, omit_defaults=True):
     tool_calls: list[ToolCallDelta] | None = None
 
 
+class Likely(Struct):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(Struct):
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[Likely]
+
+
+class ChatLogprobs(Struct):
+    content: list[TokenLogprob]
+
+
+class CompletionLogprobs(Struct):
+    """A column of each; offsets are those of the tokens in the text."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
 class ChatChunkChoice(Struct):
     delta: Delta
     index: int = 0
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: str | None = None
 
 
@@ -321,7 +368,7 @@ class AssistantMessage(Struct):
 class ChatChoice(Struct):
     message: AssistantMessage
     index: int = 0
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: str | None = None
 
 
@@ -337,7 +384,7 @@ class ChatCompletion(Struct):
 class CompletionChoice(Struct):
     text: str
     index: int = 0
-    logprobs: None = None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: str | None = None
 
 

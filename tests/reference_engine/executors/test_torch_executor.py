@@ -16,6 +16,7 @@ from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
 from reference_engine.policies import ChunkedPrefill, Colocated
 from reference_engine.sequence import SamplingParams, Sequence
+from reference_engine.server.api import EventStream, open_api
 from reference_engine.server.grammar import Grammars, call_grammar
 from reference_engine.server.tokenizer import FileTokenizer
 from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
@@ -292,3 +293,35 @@ async def test_a_guide_holds_real_weights_to_its_grammar() -> None:
 
 async def collect(engine: Engine, sequence: Sequence) -> list[int]:
     return [token async for token in engine.tokens(sequence)]
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+async def test_logprobs_through_the_api(path: str) -> None:
+    """One entry a token, greedy the likeliest, whole and streamed alike; text offsets fit."""
+    is_chat = path.endswith("chat/completions")
+    prompt = {"messages": [{"role": "user", "content": "Once"}]} if is_chat else {"prompt": "Once"}
+    wanted = {"logprobs": True, "top_logprobs": 2} if is_chat else {"logprobs": 2}
+    body = {**prompt, **wanted, "max_tokens": 8, "temperature": 0}
+    async with open_api(config()) as api:
+        reply = await api.handle("POST", path, json.dumps(body).encode())
+        stream = await api.handle("POST", path, json.dumps(body | {"stream": True}).encode())
+        assert isinstance(stream.body, EventStream)
+        data = b"".join([event async for event in stream.body]).decode()
+    assert isinstance(reply.body, bytes)
+    (choice,) = json.loads(reply.body)["choices"]
+    events = [json.loads(one.removeprefix("data: ")) for one in data.split("\n\n")[:-2]]
+    parts = [event["choices"][0]["logprobs"] for event in events]
+    if is_chat:
+        told = choice["logprobs"]["content"]
+        assert [one for part in parts if part for one in part["content"]] == told
+        assert all(one["top_logprobs"][0]["logprob"] == one["logprob"] for one in told)
+        assert "".join(one["token"] for one in told) == choice["message"]["content"]
+        assert len(told) == 8
+    else:
+        told = choice["logprobs"]
+        for key in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+            assert [one for part in parts if part for one in part[key]] == told[key]
+        text = choice["text"]
+        for token, offset in zip(told["tokens"], told["text_offset"], strict=True):
+            assert text[offset : offset + len(token)] == token
+        assert max(told["token_logprobs"]) <= 0

@@ -8,7 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_engine.model.sampling import Draw, invert, nucleus, sample, uniform
+from reference_engine.model.sampling import (
+    Draw,
+    invert,
+    likeliest,
+    nucleus,
+    penalise,
+    sample,
+    uniform,
+)
+from reference_engine.sequence import SamplingParams, Sequence
 
 GREEDY = Draw(temperature=0.0, top_p=1.0, uniform=0.0)
 
@@ -149,3 +158,39 @@ def test_only_what_is_allowed_comes() -> None:
     allowed[[3, 5]] = True
     draws = [GREEDY._replace(allowed=allowed), Draw(1.0, 1.0, 0.01, (), allowed), GREEDY]
     assert sample(logits, draws) == [5, 3, 11]
+
+
+def test_top_k_and_min_p_leave_out_the_unlikely() -> None:
+    """With what is left the draw goes on; each row has its own."""
+    probabilities = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    logits = probabilities.log().repeat(400, 1)
+    draws = [Draw(1.0, 1.0, (i + 0.5) / 400, top_k=2) for i in range(400)]
+    assert Counter(sample(logits.clone(), draws)) == {0: 229, 1: 171}  # 4/7 and 3/7
+    draws = [Draw(1.0, 1.0, (i + 0.5) / 400, min_p=0.45) for i in range(400)]
+    assert set(sample(logits.clone(), draws)) == {0, 1, 2}
+    mixed = [Draw(1.0, 1.0, 0.99), Draw(1.0, 1.0, 0.99, top_k=1), Draw(1.0, 0.5, 0.99, min_p=0.6)]
+    assert sample(logits[:3].clone(), mixed) == [3, 0, 0]
+
+
+def test_penalties_follow_their_definitions() -> None:
+    """Presence once, frequency by count, over outputs; repetition over prompt and outputs, dividing
+    what is positive and multiplying what is negative."""
+    params = SamplingParams(max_tokens=9, presence_penalty=0.5, frequency_penalty=0.25)
+    sequence = Sequence(0, [0, 9], params)
+    sequence.output_ids = [1, 1, 2]
+    logits = torch.zeros(4)
+    penalise(logits, sequence)
+    assert logits.tolist() == [0.0, -1.0, -0.75, 0.0]
+    sequence.params = SamplingParams(max_tokens=9, repetition_penalty=2.0)
+    logits = torch.tensor([1.0, -1.0, 3.0, 5.0])
+    penalise(logits, sequence)
+    assert logits.tolist() == [0.5, -2.0, 1.5, 5.0]
+
+
+def test_logprobs_are_the_models_own() -> None:
+    """Of the token and of the likeliest, likeliest first."""
+    logprobs = torch.tensor([0.1, 0.7, 0.2]).log()
+    told = likeliest(logprobs, 0, 2)
+    assert told.chosen == pytest.approx(np.log(0.1))
+    assert [token for token, _ in told.likeliest] == [1, 2]
+    assert likeliest(logprobs, 1, 9).likeliest[0] == (1, pytest.approx(np.log(0.7)))

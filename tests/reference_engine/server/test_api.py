@@ -241,6 +241,7 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
         (CHAT, {**HELLO, "temperature": -1}, 400, "temperature", ">= 0"),
         (CHAT, {**HELLO, "top_p": 0}, 400, "top_p", "> 0"),
         (CHAT, {**HELLO, "seed": 2**63}, 400, "seed", "<= 9223372036854775807"),
+        (CHAT, {**HELLO, "top_logprobs": 21}, 400, "top_logprobs", "<= 20"),
         (CHAT, {**HELLO, "n": 0}, 400, "n", ">= 1"),
         (CHAT, {**HELLO, "stop": ["a", ""]}, 400, "stop", "empty"),
         (CHAT, {**HELLO, "stream_options": {}}, 400, "stream_options", "stream"),
