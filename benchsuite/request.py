@@ -95,12 +95,13 @@ class Session(Struct, frozen=True):
 
     By default each waits for the one before it. With `after` they are a graph: requests that wait
     for the same one fork, one that waits for several joins. A request is due when the last that it
-    waits for has ended, plus its gap.
+    waits for has ended, plus its gap; but not earlier than its time in the session, if it has one.
     """
 
     id: int
     requests: tuple[Request, ...]  # each stands behind all that it waits for
     gaps_s: tuple[float, ...] = ()  # think or tool time before request i + 1; len(requests) - 1
+    earliest_s: tuple[float, ...] = ()  # from the session's start; request i + 1 is not due before
     start_s: float | None = None  # when a trace says that it began, from the trace's first row
     history: Literal["scripted", "live"] = "scripted"
     # scripted: each request's prompt is complete as it stands;

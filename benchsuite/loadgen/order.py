@@ -18,7 +18,10 @@ class Order(Protocol):
         ...
 
     def due_s(self, turn: int) -> float:
-        """When the last that it waits for ended, plus its gap. For requests that were let go."""
+        """When the last that it waits for ended, plus its gap; not before its time in the session.
+
+        For requests that were let go.
+        """
         ...
 
     def ended(self, turn: int, finished_s: float) -> Sequence[int]:
@@ -32,7 +35,8 @@ class Order(Protocol):
 
 def order(session: Session, start_s: float) -> Order:
     """`start_s`: when the session began."""
-    return Line(session) if session.after is None else Graph(session, start_s)
+    is_line = session.after is None and not session.earliest_s
+    return Line(session) if is_line else Graph(session, start_s)
 
 
 class Line:
@@ -57,10 +61,10 @@ class Line:
 
 
 class Graph:
-    """Requests that fork and join."""
+    """Requests that fork and join, or have a time of their own."""
 
     def __init__(self, session: Session, start_s: float) -> None:
-        self._session = session
+        self._session, self._start_s = session, start_s
         num = len(session.requests)
         self._missing = [len(session.waits_for(turn)) for turn in range(num)]
         self._base_s = [start_s] * num  # when the last parent so far ended
@@ -74,7 +78,10 @@ class Graph:
         return [turn for turn, missing in enumerate(self._missing) if missing == 0]
 
     def due_s(self, turn: int) -> float:
-        return self._base_s[turn] + self._session.gaps_s[turn - 1]
+        due_s = self._base_s[turn] + self._session.gaps_s[turn - 1]
+        if not self._session.earliest_s:
+            return due_s
+        return max(due_s, self._start_s + self._session.earliest_s[turn - 1])
 
     def ended(self, turn: int, finished_s: float) -> Sequence[int]:
         free = []

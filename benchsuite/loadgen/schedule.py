@@ -84,7 +84,8 @@ class Schedule:
         for at, session in enumerate(islice(self.draw(), DIGEST_SESSIONS)):
             asked = [_asked(request) for request in session.requests]
             think_s = None if self.think_s is None else self.think_s(session)
-            found.update(repr((session.id, think_s, session.gaps_s, session.after, asked)).encode())
+            when = (think_s, session.gaps_s, session.earliest_s, session.after)
+            found.update(repr((session.id, when, asked)).encode())
             if at < DIGEST_PROMPTS:
                 found.update(repr(session.requests[0].prompt.render()).encode())
         return found.hexdigest()
@@ -249,6 +250,7 @@ def _cut(session: Session, num_requests: int) -> Session:
         session,
         requests=session.requests[:num_requests],
         gaps_s=session.gaps_s[: num_requests - 1],
+        earliest_s=session.earliest_s[: num_requests - 1],
         after=session.after and session.after[: num_requests - 1],
         fresh=tuple(turn for turn in session.fresh if turn < num_requests),
     )

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from benchsuite.errors import TraceError
 from benchsuite.spec import Count, DataPath, Spec
+from benchsuite.workloads.blocks import misfit
 from benchsuite.workloads.formats.base import TraceRow
 from benchsuite.workloads.formats.reading import json_rows
 
@@ -33,14 +34,8 @@ class Mooncake(Spec, frozen=True, tag="mooncake"):
             if isinstance(row, TraceError):
                 yield row
                 continue
-            blocks = -(-row.input_length // self.block_tokens)
-            if len(row.hash_ids) != blocks:
-                yield TraceError(
-                    self.path,
-                    line,
-                    f"hash_ids: expected {blocks} for {row.input_length} tokens in blocks of "
-                    f"{self.block_tokens}, found {len(row.hash_ids)}",
-                )
+            if problem := misfit(row.hash_ids, row.input_length, self.block_tokens):
+                yield TraceError(self.path, line, problem)
                 continue
             yield TraceRow(
                 line=line,

@@ -81,3 +81,19 @@ def test_a_line_is_the_graph_in_which_each_waits_for_the_one_before(num: int, fa
     assert isinstance(order(session, 10.0), Line)
     assert isinstance(order(graph, 10.0), Graph)
     assert simulate(session, frozenset({failing})) == simulate(graph, frozenset({failing}))
+
+
+@given(graphs(), st.lists(st.floats(0, 20), min_size=8, max_size=8))
+@settings(max_examples=40)
+def test_nothing_is_due_before_its_time_in_the_session(
+    session: Session, earliest_s: list[float]
+) -> None:
+    """Of a line too; the session's start is where that time counts from."""
+    for one in (session, replace(session, after=None)):
+        timed = replace(one, earliest_s=tuple(earliest_s[: len(one.gaps_s)]))
+        due_s, _ = simulate(timed, frozenset())
+        for turn in range(1, len(timed.requests)):
+            parents = timed.waits_for(turn)
+            base_s = max((due_s[parent] + 1.0 for parent in parents), default=10.0)
+            gap_s, not_before_s = timed.gaps_s[turn - 1], timed.earliest_s[turn - 1]
+            assert due_s[turn] == max(base_s + gap_s, 10.0 + not_before_s)

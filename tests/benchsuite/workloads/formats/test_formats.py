@@ -148,15 +148,19 @@ def test_a_broken_mooncake_row_names_its_line_and_field(tmp_path, row, problem):
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ('{"prompt_tokens": 1, "output_tokens": 1}', "arrival_s, or gap_s"),
-        ('{"arrival_s": 0, "gap_s": 1, "prompt_tokens": 1, "output_tokens": 1}', "one of them"),
+        ('{"after": [1], "prompt_tokens": 1, "output_tokens": 1}', "after: expected a session_id"),
         ('{"gap_s": 1, "prompt_tokens": 1, "output_tokens": 1}', "session_id"),
         ('{"arrival_s": 0, "output_tokens": 1}', "prompt_tokens or messages"),
-        ('{"arrival_s": 0, "prompt_tokens": 0, "output_tokens": 1}', "prompt_tokens"),
-        ('{"arrival_s": 0, "prompt_tokens": 1, "output_tokens": 0}', "output_tokens"),
+        ('{"arrival_s": 0, "prompt_tokens": -1, "output_tokens": 1}', "prompt_tokens"),
+        ('{"arrival_s": 0, "prompt_tokens": 1, "output_tokens": -1}', "output_tokens"),
+        ('{"arrival_s": 0, "prompt_tokens": 1}', "output_tokens: expected"),
+        (
+            '{"messages": [{"role": "user"}], "new_messages": [{"role": "user"}]}',
+            "messages or new_messages: one of them",
+        ),
         (
             '{"arrival_s": 0, "prompt_tokens": 1, "output_tokens": 1, "hash_ids": [1, 2]}',
-            "hash_ids: expected 1",
+            "hash_ids: expected 1 for 1 tokens",
         ),
         ('{"arrival_s": 0, "messages": [], "output_tokens": 1}', "messages"),
         (
