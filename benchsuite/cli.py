@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from benchsuite.errors import BenchsuiteError, InterruptedRunError
+from benchsuite.errors import BenchsuiteError, InterruptedRunError, ScenarioError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,6 +118,46 @@ def check(scenario: ScenarioFile, overrides: Overrides = []) -> None:  # noqa: B
     checked = load(scenario, tuple(overrides))
     schedule = Schedule.plan(checked, tokenizer.load(checked.tokenizer))
     _console().print(f"{scenario}: ok. {schedule.describe()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def convert(
+    file: Annotated[str, typer.Argument(metavar="IN", help="A trace, or what its format reads.")],
+    format_name: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format.")],
+    to: Annotated[str, typer.Option("--to", help="The form to write: native.")] = "native",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to; .gz packs. Default: the output."),
+    ] = None,
+    options: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the format: --set domain=retail"),
+    ] = [],  # noqa: B006  typer reads it and never changes it
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Count broken rows; do not stop at one.")
+    ] = False,
+) -> None:
+    """Write a trace of any known format in the native form, with all that it says."""
+    from benchsuite.workloads import conversion
+
+    if to != "native":
+        raise ScenarioError(f"--to {to}: unknown form (known: native)")
+    source = conversion.source(format_name, file, _pairs(options))
+    done = conversion.write(source, out, "skip" if skip_bad_rows else "fail")
+    stderr = _console(stderr=True)
+    skipped = f"; {done.num_broken} broken skipped, the first: {done.first_broken}"
+    text = f"{done.num_rows} requests{skipped if done.num_broken else ''}"
+    stderr.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _pairs(options: list[str]) -> dict[str, str]:
+    found = {}
+    for option in options:
+        key, mark, value = option.partition("=")
+        if not mark:
+            raise ScenarioError(f"--set {option}: expected KEY=VALUE")
+        found[key] = value
+    return found
 
 
 @app.command()

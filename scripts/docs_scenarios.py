@@ -325,9 +325,12 @@ workload:
   token_scale: 0.125
   max_prompt_tokens: 1024
   max_output_tokens: 512
+  max_turns: 20
   over_limit: clip
   on_bad_row: fail
   ignore_eos: true
+  output_tokens: 256
+  replies: recorded
 arrivals: {type: timestamps}
 """,
     "Questions": """
@@ -375,6 +378,84 @@ workload: {type: trace, source: {type: mooncake, path: data/mooncake.jsonl, bloc
 """,
     "Jsonl": """
 workload: {type: trace, source: {type: jsonl, path: data/own.jsonl, block_tokens: 16}}
+""",
+    "Weka": """
+workload: {type: trace, source: {type: weka, path: data/weka_5.jsonl.gz}}
+""",
+    "Bailian": """
+workload: {type: trace, source: {type: bailian, path: data/qwen_traceA.jsonl, block_tokens: 16}}
+""",
+    "BurstGPT": """
+workload: {type: trace, source: {type: burstgpt, path: data/BurstGPT_1.csv}}
+""",
+    "TraceLab": """
+workload: {type: trace, source: {type: tracelab, path: data/round_trace.jsonl}}
+""",
+    "Otel": """
+workload: {type: trace, source: {type: otel, path: data/spans.json}}
+""",
+    "ShareGPT": """
+workload: {type: trace, source: {type: sharegpt, path: data/ShareGPT_V3.json}}
+""",
+    "VllmCustom": """
+workload: {type: trace, source: {type: vllm_custom, path: data/prompts.jsonl}}
+""",
+    "AIPerfMooncake": """
+workload: {type: trace, source: {type: aiperf_mooncake, path: data/trace.jsonl, block_tokens: 512}}
+""",
+    "AIPerfDag": """
+workload: {type: trace, source: {type: aiperf_dag, path: data/agents.dag.jsonl}}
+""",
+    "Apex": """
+workload: {type: trace, source: {type: apex, path: data/lmsys_0.5.jsonl}}
+""",
+    "MLCommonsAgentic": """
+workload: {type: trace, source: {type: mlcommons_agentic, path: data/agentic_coding.jsonl}}
+""",
+    "SweAgent": """
+workload: {type: trace, source: {type: swe_agent, path: data/trajectories}}
+""",
+    "OpenHands": """
+workload: {type: trace, source: {type: openhands, path: data/output.jsonl}}
+""",
+    "ToolBench": """
+workload: {type: trace, source: {type: toolbench, path: data/answers.jsonl}}
+""",
+    "TauBench": """
+workload:
+  type: trace
+  source:
+    type: tau_bench
+    path: data/tau_bench_airline_5.jsonl.gz
+    tools: data/tau_bench_tools.json
+    domain: airline
+""",
+    "Bfcl": """
+workload:
+  type: trace
+  source: {type: bfcl, path: data/BFCL_v4_multi_turn_base.json, functions: data/functions.json}
+""",
+    "TimedTrace": """
+workload:
+  type: trace
+  source:
+    type: timed_trace
+    path: data/timed.jsonl
+    timestamp: t
+    input_length: in
+    output_length: out
+    hash_ids: blocks
+    seconds: 0.001
+    block_tokens: 16
+""",
+    "HuggingFace": """
+workload:
+  type: trace
+  source:
+    type: hugging_face
+    path: HuggingFaceH4/ultrachat_200k
+    split: train_sft
+    messages: messages
 """,
     "Slice": """
 workload:

@@ -56,6 +56,7 @@ LATE = {
     "benchsuite/endpoints/openai_server.py": "aiohttp takes 0.2 s, and only one transport needs it",
     "benchsuite/tools/check.py": "jsonschema takes 0.1 s, and only tool calls need it",
     "benchsuite/endpoints/in_process.py": "the engine's server takes 0.2 s; simulations need it",
+    "benchsuite/workloads/formats/hugging_face.py": "an extra; one format needs it",
     "reference_engine/executors/__init__.py": "torch is loaded by an engine that computes, alone",
     "reference_engine/server/planning.py": "llguidance is of the extra; plain answers do without",
 }
@@ -84,7 +85,7 @@ LIBRARIES = {
     "tokenizers": {"benchsuite/workloads/tokenizer.py", "reference_engine/server/tokenizer.py"},
     "typer": {"benchsuite/cli.py"},
     "transformers": set[str](),
-    "datasets": set[str](),
+    "datasets": {"benchsuite/workloads/formats/hugging_face.py"},
     "ray": {"benchsuite/loadgen/ray_workers.py"},
 }
 

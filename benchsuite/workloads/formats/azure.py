@@ -1,4 +1,5 @@
-"""Azure LLM inference traces 2023 (CSV; Patel et al., "Splitwise", ISCA 2024) and 2024."""
+"""Azure LLM inference traces 2023 (CSV; Patel et al., "Splitwise", ISCA 2024), 2024, and the
+multimodal one of 2025."""
 
 import re
 from collections.abc import Iterator
@@ -8,9 +9,10 @@ from typing import ClassVar, Final
 from benchsuite.errors import TraceError
 from benchsuite.spec import DataPath, Spec
 from benchsuite.workloads.formats.base import TraceRow
-from benchsuite.workloads.formats.reading import lines
+from benchsuite.workloads.formats.reading import lines, whole_number
 
-_HEADER: Final = "TIMESTAMP,ContextTokens,GeneratedTokens"
+_LANGUAGE: Final = "TIMESTAMP,ContextTokens,GeneratedTokens"
+_MULTIMODAL: Final = "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens"
 _TIME: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d) ([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,9}))?(?:\+00:00)?"
 )
@@ -18,9 +20,10 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 class Azure(Spec, frozen=True, tag="azure"):
-    """Azure LLM inference trace (CSV): time, prompt tokens, output tokens; no texts, no sessions.
+    """Azure LLM inference traces (CSV): time, prompt tokens, output tokens; no texts, no sessions.
 
-    All seven digits of a second are kept. A row with 0 output tokens asks for 1.
+    Of 2023 and 2024, and the multimodal one of 2025, which says how many images came with a
+    request. All seven digits of a second are kept. A row with 0 output tokens asks for 1.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -30,29 +33,32 @@ class Azure(Spec, frozen=True, tag="azure"):
     def rows(self) -> Iterator[TraceRow | TraceError]:
         found = lines(self.path)
         number, header = next(found, (1, b""))
-        if header.decode(errors="replace") != _HEADER:
+        names = header.decode(errors="replace")
+        if names not in (_LANGUAGE, _MULTIMODAL):
             raise TraceError(
-                self.path, number, f"expected the header {_HEADER}, found {_shown(header)}"
+                self.path, number, f"expected the header {_LANGUAGE}, found {_shown(header)}"
             )
+        columns = names.split(",")
         origin_ns: int | None = None
         for number, line in found:
             try:
-                time, *tokens = line.decode().split(",")
+                time, *counts = line.decode().split(",")
                 arrival_ns = _nanoseconds(time)
-                prompt_tokens, output_tokens = (
-                    _whole(name, text)
-                    for name, text in zip(_HEADER.split(",")[1:], tokens, strict=True)
-                )
+                count = {
+                    name: whole_number(name, text)
+                    for name, text in zip(columns[1:], counts, strict=True)
+                }
             except ValueError as error:
-                yield TraceError(self.path, number, _reason(error, line))
+                yield TraceError(self.path, number, _reason(error, line, len(columns)))
                 continue
             # Whole nanoseconds until here: a float of seconds since year 1 would lose the digits.
             origin_ns = arrival_ns if origin_ns is None else origin_ns
             yield TraceRow(
                 line=number,
                 arrival_s=(arrival_ns - origin_ns) / _NS_PER_S,
-                prompt_tokens=prompt_tokens,
-                output_tokens=output_tokens,
+                prompt_tokens=count["ContextTokens"],
+                output_tokens=count["GeneratedTokens"],
+                num_images=count.get("NumImages", 0),
             )
 
 
@@ -66,15 +72,9 @@ def _nanoseconds(text: str) -> int:
     return seconds * _NS_PER_S + int((match[7] or "").ljust(9, "0"))
 
 
-def _whole(name: str, text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text):
-        raise ValueError(f"{name}: expected a whole number, found {text!r}")
-    return int(text)
-
-
-def _reason(error: ValueError, line: bytes) -> str:
-    if line.count(b",") != 2:
-        return f"expected 3 fields, found {line.count(b',') + 1}: {_shown(line)}"
+def _reason(error: ValueError, line: bytes, num_columns: int) -> str:
+    if line.count(b",") != num_columns - 1:
+        return f"expected {num_columns} fields, found {line.count(b',') + 1}: {_shown(line)}"
     return str(error)
 
 

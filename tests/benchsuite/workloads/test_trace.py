@@ -1,5 +1,6 @@
 """Replay of traces: times, lengths, shared prefixes, and what each knob does."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 
 from benchsuite.errors import ScenarioError, TraceError
 from benchsuite.workloads import replay
-from benchsuite.workloads.formats import Azure, Jsonl, Mooncake
+from benchsuite.workloads.conversation import words
+from benchsuite.workloads.formats import Azure, Bfcl, Jsonl, Mooncake, TauBench, Weka, chat
 from benchsuite.workloads.formats.base import TraceRow
 from benchsuite.workloads.replay import Recorded
 from benchsuite.workloads.tokenizer import load
 from benchsuite.workloads.trace import Slice, Trace
 
 DATA = Path(__file__).parents[2] / "data"
+SCENARIOS = Path(__file__).parents[3] / "scenarios" / "data"
 CONV = Azure(path=str(DATA / "azure_2023_conv.csv"))
 MOON = Mooncake(path=str(DATA / "mooncake.jsonl"))
 NATIVE = Jsonl(path=str(DATA / "native.jsonl"))
@@ -174,7 +177,7 @@ def test_a_broken_row_stops_the_run_or_is_counted(tmp_path):
     good = {"arrival_s": 1, "prompt_tokens": 1, "output_tokens": 1}
     rows = [
         good,
-        good | {"session_id": "a", "output_tokens": 0},
+        good | {"session_id": "a", "output_tokens": -1},
         {"gap_s": 1, "prompt_tokens": 1, "output_tokens": 1, "session_id": "a"},
         {"gap_s": 1, "prompt_tokens": 1, "output_tokens": 1, "session_id": "a"},
     ]
@@ -264,3 +267,114 @@ def test_scenario_words():
     trace = msgspec.convert(written, Trace)
     assert trace.source == Mooncake(path="x.jsonl", block_tokens=512)
     assert trace.slice == Slice(start=1.5, duration=60, requests=9)
+
+
+WEKA = Weka(path=str(SCENARIOS / "weka_5.jsonl.gz"))
+TAU = TauBench(path=str(SCENARIOS / "tau_bench_airline_6.jsonl.gz"))
+
+
+def untimed(trace, seed=1):
+    return list(trace.sessions(BUNDLED, seed))
+
+
+def test_a_scripted_session_sends_the_recorded_messages():
+    """Each request is what stood before the recorded answer, to the letter, tools with it."""
+    lines_ = gzip.decompress(Path(TAU.path).read_bytes()).decode().splitlines()
+    tools = str(SCENARIOS / "tau_bench_airline_tools.json.gz")
+    found = untimed(Trace(source=TauBench(path=TAU.path, tools=tools)))
+    assert len(found) == len(lines_) == 6
+    for line, session in zip(lines_, found, strict=True):
+        messages = [chat.message(raw) for raw in json.loads(line)["messages"]]
+        answers = [i for i, message in enumerate(messages) if message.role == "assistant"]
+        assert session.history == "scripted"
+        assert session.start_s is None
+        assert len(session.requests) == len(answers)
+        for request, at in zip(session.requests, answers, strict=True):
+            rendered = request.prompt.render()
+            assert list(rendered.messages) == messages[:at]
+            assert rendered.prompt_tokens == sum(BUNDLED.count(words(m)) for m in messages[:at])
+            assert request.max_output_tokens == max(1, BUNDLED.count(words(messages[at])))
+            assert len(request.tools) == 14
+
+
+def test_live_replies_leave_room_for_what_the_model_says():
+    """Asked for, or where no reply was recorded: prompts are what each turn adds."""
+    bfcl = Bfcl(path=str(DATA / "bfcl.jsonl.gz"))
+    for trace in (Trace(source=TAU, replies="live"), Trace(source=bfcl)):
+        session = untimed(trace)[0]
+        assert session.history == "live"
+        assert session.fresh == ()
+        roles = [m.role for m in session.requests[1].prompt.render().messages]
+        assert roles in (["user"], ["tool"])
+    first = untimed(Trace(source=bfcl, output_tokens=77))[0].requests[0]
+    assert first.max_output_tokens == 77
+
+
+def test_sub_agents_are_a_graph():
+    """Forks and joins of the trace are those of the session; gaps are stretched like all times."""
+    trace = Trace(source=WEKA, token_scale=1 / 64, time_scale=0.5)
+    (session,) = (one for one in untimed(trace) if len(one.requests) == 32)
+    assert session.after is not None
+    assert session.waits_for(16) == session.waits_for(21) == (15,)
+    assert session.waits_for(28) == (15, 20, 27)
+    assert session.gaps_s[0] == pytest.approx((19.0 - 10.02) / 2)
+
+
+def test_ids_of_one_conversation_mean_nothing_in_another():
+    """WEKA's hash ids count from 1 in each conversation; within one they are shared text."""
+    found = untimed(Trace(source=WEKA, max_prompt_tokens=300))
+    openings = {text(session.requests[0])[:200] for session in found}
+    assert len(openings) == len(found) == 5
+    first, second = (text(request) for request in found[0].requests[:2])
+    assert first[:800] == second[:800]
+
+
+def test_what_stands_behind_the_last_block_is_its_own():
+    """A trace of whole blocks leaves a partial one out: its text is nobody else's."""
+    rows = [row for row in WEKA.rows() if row.session_id == "trace_0174"]
+    session = next(s for s in untimed(Trace(source=WEKA)) if len(s.requests) == len(rows))
+    for row, request in zip(rows, session.requests, strict=True):
+        assert request.prompt_tokens == row.prompt_tokens
+    assert session.requests[0].prompt.render().prompt_tokens == rows[0].prompt_tokens
+
+
+def test_a_turn_with_a_time_of_its_own_is_not_due_before(tmp_path):
+    """From the start of its session; such rows have no gap."""
+    rows = [
+        {"session_id": 1, "id": 1, "arrival_s": 5, "prompt_tokens": 9, "output_tokens": 1},
+        {"session_id": 1, "after": [1], "arrival_s": 8.5, "prompt_tokens": 9, "output_tokens": 1},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    (session,) = sessions(Trace(source=Jsonl(path=str(path)), time_scale=2))
+    assert (session.earliest_s, session.gaps_s) == ((7.0,), (0.0,))
+
+
+def test_a_trace_without_times_is_not_cut_by_them():
+    """What needs times says so; a number of turns or requests does not."""
+    for knob in ({"slice": Slice(start=1)}, {"slice": Slice(duration=5)}, {"rate_scale": 2.0}):
+        with pytest.raises(ScenarioError, match="nothing of when its sessions began"):
+            untimed(Trace(source=WEKA, **knob))
+    found = untimed(Trace(source=WEKA, max_turns=3, slice=Slice(requests=6)))
+    assert [len(session.requests) for session in found] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([{"arrival_s": 0}, {"after": ["x"], "gap_s": 1}], "waits for 'x': expected an earlier"),
+        ([{"arrival_s": 0}, {}], "expected gap_s or arrival_s in each row but the first"),
+        ([{}, {"arrival_s": 3}], "expected gap_s in each later row"),
+        ([{"gap_s": 3}], "expected arrival_s in its first row, then gap_s"),
+    ],
+)
+def test_what_cannot_be_put_in_order_or_time_says_so(rows, problem):
+    """Every row of the session is an error."""
+    made = [
+        TraceRow(line=i, session_id="s", prompt_tokens=1, output_tokens=1, **row)
+        for i, row in enumerate(rows)
+    ]
+    known, problems = replay.group("file", made)
+    assert known == []
+    assert len(problems) == len(rows)
+    assert problem in str(problems[0])

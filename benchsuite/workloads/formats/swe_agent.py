@@ -1,0 +1,62 @@
+"""Trajectories of SWE-agent (.traj as JSON or JSONL; Yang et al., NeurIPS 2024)."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from benchsuite.errors import TraceError
+from benchsuite.spec import DataPath, Spec
+from benchsuite.workloads.formats import chat
+from benchsuite.workloads.formats.base import TraceRow
+from benchsuite.workloads.formats.reading import Found, objects
+
+
+class _Step(Struct):
+    execution_time: float | None = None
+
+
+class _Row(Struct):
+    history: list[dict[str, Any]]
+    trajectory: list[_Step] = []
+    path: str | None = None
+
+
+class SweAgent(Spec, frozen=True, tag="swe_agent"):
+    """SWE-agent trajectories (JSON or JSONL): what the agent said, and what the shell answered.
+
+    The gap before a request is the recorded `execution_time` of the step before it, where there is
+    a step for each answer; else 0.
+    """
+
+    block_tokens: ClassVar[int] = 1  # the format has no hash ids
+
+    path: DataPath  # JSON or JSONL, plain or gzipped, or a folder of them
+
+    def rows(self) -> Iterator[TraceRow | TraceError]:
+        for found in objects(self.path, _Row):
+            if isinstance(found, TraceError):
+                yield found
+                continue
+            try:
+                rows = list(_session(*found))
+            except ValueError as error:
+                yield TraceError(self.path, found[0].line, str(error))
+            else:
+                yield from rows
+
+
+def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
+    answers = [at for at, raw in enumerate(row.history) if raw.get("role") == "assistant"]
+    gaps_s: dict[int, float] = {}
+    if len(answers) == len(row.trajectory):
+        for at, step in zip(answers, row.trajectory, strict=True):
+            gaps_s[at + 1] = step.execution_time or 0.0
+    extra = {key: value for key, value in place.raw.items() if key != "history"}
+    messages = [_answering(message) for message in row.history]
+    return chat.session(place.line, row.path or place.line, messages, gaps_s=gaps_s, extra=extra)
+
+
+def _answering(message: dict[str, Any]) -> dict[str, Any]:
+    ids = message.get("tool_call_ids")
+    return message | {"tool_call_id": ids[0]} if ids else message

@@ -1,0 +1,65 @@
+"""Answers of ToolBench (JSONL; Qin et al., "ToolLLM", ICLR 2024)."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from benchsuite.errors import TraceError
+from benchsuite.spec import DataPath, Spec
+from benchsuite.workloads.formats import chat
+from benchsuite.workloads.formats.base import TraceRow
+from benchsuite.workloads.formats.reading import Found, objects
+
+
+class _Row(Struct):
+    train_messages: list[list[dict[str, Any]]]  # each ends with an answer
+    functions: list[dict[str, Any]] | None = None
+    path: str | None = None
+
+
+class ToolBench(Spec, frozen=True, tag="toolbench"):
+    """ToolBench answers (JSONL): each conversation of `train_messages` is a request.
+
+    One that begins with the whole of the one before goes on with it; another begins anew.
+    """
+
+    block_tokens: ClassVar[int] = 1  # the format has no hash ids
+
+    path: DataPath  # the JSONL, plain or gzipped
+
+    def rows(self) -> Iterator[TraceRow | TraceError]:
+        for found in objects(self.path, _Row):
+            if isinstance(found, TraceError):
+                yield found
+                continue
+            try:
+                rows = list(_session(*found))
+            except ValueError as error:
+                yield TraceError(self.path, found[0].line, str(error))
+            else:
+                yield from rows
+
+
+def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
+    before: list[dict[str, Any]] = []
+    tools = tuple(chat.tool(one) for one in row.functions or ())
+    for turn, conversation in enumerate(row.train_messages):
+        *said, answer = conversation
+        goes_on = bool(before) and said[: len(before)] == before
+        new = tuple(chat.message(one) for one in (said[len(before) :] if goes_on else said))
+        extra = {key: value for key, value in place.raw.items() if key not in _TOLD}
+        yield TraceRow(
+            line=place.line,
+            session_id=row.path or place.line,
+            gap_s=0.0 if turn else None,
+            messages=None if goes_on else new,
+            new_messages=new if goes_on else None,
+            reply=chat.message(answer),
+            tools=None if goes_on else tools,
+            extra=None if turn else extra or None,
+        )
+        before = conversation
+
+
+_TOLD = {"train_messages", "functions"}
