@@ -12,8 +12,9 @@ from rich.table import Table
 from benchsuite.arrivals import Arrivals
 from benchsuite.endpoints import Endpoint
 from benchsuite.errors import ScenarioError
-from benchsuite.metrics import METRICS, bound
+from benchsuite.metrics import METRICS, bound, of_system
 from benchsuite.metrics.slo_presets import PRESETS
+from benchsuite.metrics.system import UNTOLD
 from benchsuite.workloads import Workload
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
@@ -46,7 +47,7 @@ def catalogue(kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
             "source": metric.source,
             "doc": metric.doc,
         }
-        for metric in METRICS + bound({})
+        for metric in METRICS + of_system({}, UNTOLD) + bound({})
     ]
     found["slo_presets"] = [
         {"name": name, "title": preset.source, "fields": dict.fromkeys(preset.keys, "optional")}

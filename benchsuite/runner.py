@@ -71,6 +71,7 @@ def run(
                 *scenario.workload.notes(),
                 *schedule.notes,
             ),
+            system=scenario.deployment.resolve(),
             selftest=curve.last(curve.Machine.of(environment)),
         )
         facts.save(folder)
@@ -150,6 +151,7 @@ def report(folder: Path) -> RunResult:
         notes=facts.warnings,
         nodes=facts.nodes,
         clients=facts.clients,
+        system=facts.system,
         selftest=None if len(facts.nodes) > 1 else facts.selftest,  # it is of this machine
     )
     result.save(folder)

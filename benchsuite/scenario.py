@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from benchsuite.arrivals import Arrivals
+from benchsuite.deployment import Deployment
 from benchsuite.endpoints import Endpoint
 from benchsuite.metrics.slo import Slo
 from benchsuite.metrics.validity import Validity
@@ -46,6 +47,7 @@ class Scenario(Spec, frozen=True, kw_only=True):
     arrivals: Arrivals
     limits: Limits = Limits()
     slo: dict[str, Slo] = {}  # by class; `default` is the class of requests that name none
+    deployment: Deployment = Deployment()  # what stands behind the endpoint
     validity: Validity = Validity()  # when the run's numbers may not be used
     tokenizer: NameOrPath = "bundled"  # bundled, a tokenizer.json (or its folder), or a hub id
     workers: Count | None = None  # processes that send; None: chosen from the load and the cores

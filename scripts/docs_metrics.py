@@ -5,12 +5,29 @@ import textwrap
 from pathlib import Path
 from typing import Final
 
-from benchsuite.metrics import METRICS, attainment, bound, smoothness, statistics, validity
+from benchsuite.metrics import (
+    METRICS,
+    attainment,
+    bound,
+    energy,
+    pte,
+    smoothness,
+    statistics,
+    validity,
+)
+from benchsuite.metrics.accelerators import ACCELERATORS
 from benchsuite.metrics.base import Metric
+from benchsuite.metrics.cost import cost_metrics, use_metrics
+from benchsuite.metrics.energy import energy_metrics
+from benchsuite.metrics.model_shapes import MODELS
 from benchsuite.metrics.objectives import Pace
+from benchsuite.metrics.pte import pte_metrics
 from benchsuite.metrics.slo import Slo
 from benchsuite.metrics.slo_presets import PRESETS, Preset
 from benchsuite.metrics.statistics import QUANTILES, values_needed
+from benchsuite.metrics.system import UNTOLD
+from benchsuite.metrics.throughput import request_rate
+from benchsuite.metrics.token_costs import PAPER_PEAK, gamma_exact, gamma_paper
 
 PATH: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
 _SHAPES: Final = {
@@ -63,6 +80,21 @@ These are independent values. Where several values come from one session (tokens
 turns of one conversation) more are needed, by the design effect that is measured in the run.
 """
 
+_SYSTEM: Final = """
+## Prefill-token equivalents
+
+"""
+
+_USE: Final = """
+## Use and cost
+
+"""
+
+_ENERGY: Final = """
+## Energy
+
+"""
+
 _SLO: Final = """
 ## Service-level objectives
 
@@ -103,6 +135,15 @@ def page() -> str:
         _EFFECTIVE,
         "\n## The catalogue\n",
         *(_metric(metric) for metric in METRICS),
+        _SYSTEM,
+        _paragraph(inspect.getdoc(pte)),
+        _gamma_table(),
+        *(_metric(metric) for metric in pte_metrics(UNTOLD)),
+        _USE,
+        *(_metric(metric) for metric in use_metrics(UNTOLD) + cost_metrics(UNTOLD)),
+        _ENERGY,
+        _paragraph(inspect.getdoc(energy)),
+        *(_metric(metric) for metric in energy_metrics(request_rate)),
         _SLO,
         _paragraph(inspect.getdoc(Slo)),
         _SLO_PRESETS,
@@ -132,6 +173,23 @@ def _metric(metric: Metric) -> str:
     if metric.source:
         doc += f"\n\nSource: {metric.source}."
     return f"\n### `{metric.name}`: {metric.title}\n\n*{'; '.join(facts)}.*\n\n{doc}\n"
+
+
+PAPER_ACCELERATORS: Final = ("h100-pcie", "h200-nvl", "a100-pcie", "rtx-4090", "v100")
+
+
+def _gamma_table() -> str:
+    """The paper's models and accelerators, and the exact gamma beside it."""
+    names = " | ".join(PAPER_ACCELERATORS)
+    text = "\ngamma as the paper has it, sparse peaks (V100: dense), and exact with a dense one:\n"
+    text += f"\n| model | {names} | exact, {PAPER_ACCELERATORS[0]} |\n"
+    text += "|---" * (len(PAPER_ACCELERATORS) + 2) + "|\n"
+    for model, shape in MODELS.items():
+        ridges = [ACCELERATORS[one].flops_per_byte(PAPER_PEAK) for one in PAPER_ACCELERATORS]
+        paper = " | ".join(f"{gamma_paper(shape, ridge):.5f}" for ridge in ridges)
+        dense = ACCELERATORS[PAPER_ACCELERATORS[0]].flops_per_byte("dense")
+        text += f"| {model} | {paper} | {gamma_exact(shape, dense):.5f} |\n"
+    return text
 
 
 def _keys(preset: Preset) -> str:

@@ -20,11 +20,15 @@ from benchsuite.arrivals import Arrivals
 from benchsuite.arrivals.hawkes import HawkesClass
 from benchsuite.arrivals.mmpp import MmppState
 from benchsuite.arrivals.ramp import RatePoint
+from benchsuite.deployment import Deployment
 from benchsuite.endpoints import Endpoint
 from benchsuite.endpoints.openai_server import Timeouts
 from benchsuite.endpoints.reasoning_fields import ReasoningFields
+from benchsuite.metrics.accelerators import ACCELERATORS, Accelerator
+from benchsuite.metrics.model_shapes import MODELS, ModelShape
 from benchsuite.metrics.objectives import Idle, Line, Pace
 from benchsuite.metrics.slo import Slo
+from benchsuite.metrics.system import Prices
 from benchsuite.metrics.validity import Validity
 from benchsuite.scenario import Limits, Scenario
 from benchsuite.workloads import Workload
@@ -74,6 +78,10 @@ GROUPS: Final = (
     Group("Limits of a request", Line, "a limit of `slo`, where it depends on the request"),
     Group("Pace", Pace, "`slo.<class>.pace`: when a reader wants each token."),
     Group("Idle server", Idle, "`slo.<class>.idle`"),
+    Group("Deployment", Deployment, "`deployment`"),
+    Group("Model sizes", ModelShape, "`deployment.model`, in numbers"),
+    Group("Accelerators", Accelerator, "`deployment.accelerator`, in numbers"),
+    Group("Prices", Prices, "`deployment.prices`, or the file that it names"),
     Group("Validity", Validity, "`validity`"),
     Group("Engine", EngineConfig, "`endpoint.engine` of `reference_engine` and `in_process`"),
     Group("Behaviour", Behaviour, "`endpoint.engine.behaviour`"),
@@ -203,6 +211,20 @@ _LINES: Final = {
     "Slo.e2e_latency": "until the answer has ended",
     "Slo.normalised_latency": "`e2e_latency` per output token",
     "Slo.preset": "[what a paper or a rule sets](metrics.md#service-level-objectives)",
+    "Deployment.model": f"{', '.join(MODELS)}; or a Hugging Face config.json; or its sizes",
+    "Deployment.accelerator": f"{', '.join(ACCELERATORS)}; or its numbers",
+    "Deployment.num_accelerators": "behind the endpoint",
+    "Accelerator.memory_bytes": "how much it has",
+    "ModelShape.total_params": "all weights",
+    "ModelShape.active_params": "weights that a token is multiplied with",
+    "ModelShape.num_layers": "decoder layers",
+    "ModelShape.hidden_size": "width between layers",
+    "ModelShape.num_heads": "query heads",
+    "ModelShape.num_kv_heads": "heads of keys and values",
+    "ModelShape.head_dim": "width of a head",
+    "Prices.usd_per_accelerator_hour": "of one accelerator",
+    "Prices.usd_per_million_prompt_tokens": "of prompt tokens that were not cached",
+    "Prices.usd_per_million_output_tokens": "of output tokens, reasoning included",
     "Idle.ttft": "time to first token there",
     "Idle.itl": "gap between tokens there",
     "Idle.e2e_latency": "until the answer has ended, there",
@@ -571,6 +593,37 @@ slo:
   default:
     preset: splitwise-9
     idle: {ttft: {per_prompt_token: 250us}, itl: 30ms, e2e_latency: {per_output_token: 30ms}}
+""",
+    "Deployment": """
+deployment:
+  model: llama-3.1-8b
+  active_params: 8.0e+9
+  accelerator: h100-sxm
+  num_accelerators: 2
+  prices: {usd_per_accelerator_hour: 2.5}
+""",
+    "ModelShape": """
+deployment:
+  model:
+    active_params: 3.3e+9
+    total_params: 30.5e+9
+    num_layers: 48
+    hidden_size: 2048
+    num_heads: 32
+    num_kv_heads: 4
+    head_dim: 128
+""",
+    "Accelerator": """
+deployment:
+  accelerator: {dense_flops_per_s: 989.5e+12, sparse_flops_per_s: 1979.0e+12, bytes_per_s: 3.35e+12}
+""",
+    "Prices": """
+deployment:
+  prices:
+    usd_per_accelerator_hour: 2.5
+    usd_per_million_prompt_tokens: 0.1
+    usd_per_million_cached_tokens: 0.025
+    usd_per_million_output_tokens: 0.4
 """,
     "Validity": "validity: {send_delay: 10ms, errors: 0.05, min_requests: 100}",
     "EngineConfig": """

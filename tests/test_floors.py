@@ -23,6 +23,7 @@ FLOORS = {
         {"report"},  # charts and pages of a RunResult
         {"loadgen", "results"},
         {"scenario"},
+        {"deployment"},  # reads the files that say what was measured
         {"metrics", "scenario_file"},
         {"arrivals", "workloads", "endpoints", "records", "yaml_file"},
         # what several rooms speak of: random streams; what went through an endpoint
@@ -66,6 +67,7 @@ IN_INIT = {
     "benchsuite/metrics/__init__.py": {
         "bound",
         "metrics_for",
+        "of_system",
         "summarise",
     },  # the catalogue, applied
     "benchsuite/report/charts/__init__.py": {"charts"},  # the catalogue, applied

@@ -1,7 +1,22 @@
 """METRICS: the catalogue, one line per metric; `summarise` computes all of it for one run."""
 
-from benchsuite.metrics.answers import accuracy, accuracy_interval, correct_rate
+from benchsuite.metrics.answers import (
+    accuracy,
+    accuracy_interval,
+    correct_rate,
+    lacks_natural_grades,
+    tokens_per_correct,
+)
 from benchsuite.metrics.base import Metric, Summary
+from benchsuite.metrics.cold_start import (
+    cold_start_count,
+    cold_start_idle,
+    cold_start_penalty,
+    cold_start_utility,
+    lacks_rest,
+)
+from benchsuite.metrics.cost import cost_metrics, use_metrics
+from benchsuite.metrics.energy import energy_metrics
 from benchsuite.metrics.generator import client_lag, connect_time, issue_delay, send_delay
 from benchsuite.metrics.latency import (
     e2e_latency,
@@ -15,8 +30,33 @@ from benchsuite.metrics.latency import (
     ttft,
     ttft_sent,
 )
+from benchsuite.metrics.long_context import (
+    gamma_interval,
+    gamma_measured,
+    lacks_contexts,
+    lacks_lengths,
+    lacks_prompts,
+    overhead_interval,
+    slope_interval,
+    tpot_overhead,
+    tpot_overhead_interval,
+    tpot_per_context_token,
+    tpot_slope_interval,
+    ttft_overhead,
+    ttft_per_prompt_token,
+)
+from benchsuite.metrics.overlap import (
+    decode_concurrency,
+    lacks_contrast,
+    prefill_concurrency,
+    prefill_interference,
+    prefill_interference_interval,
+    prefill_interference_share,
+    prefill_interference_share_interval,
+)
+from benchsuite.metrics.pte import pte_metrics
 from benchsuite.metrics.slo import Slos, slo_of
-from benchsuite.metrics.slo_metrics import slo_metrics
+from benchsuite.metrics.slo_metrics import good_rate_of, slo_metrics
 from benchsuite.metrics.smoothness import (
     fluid_token_rate,
     jitter,
@@ -26,6 +66,7 @@ from benchsuite.metrics.smoothness import (
     stalls,
 )
 from benchsuite.metrics.summaries import summaries
+from benchsuite.metrics.system import UNTOLD, System
 from benchsuite.metrics.throughput import (
     output_token_rate,
     output_tokens,
@@ -57,6 +98,34 @@ METRICS: tuple[Metric, ...] = (
     Metric("total_token_rate", "Total tokens/s", "tokens/s", "higher", "run", total_token_rate),
     Metric("accuracy", "Accuracy", "share", "higher", "run", accuracy, interval=accuracy_interval),
     Metric("correct_rate", "Right answers/s", "answers/s", "higher", "run", correct_rate),
+    Metric("tokens_per_correct", "Tokens per right answer", "tokens", "lower", "run",
+           tokens_per_correct, lacks=lacks_natural_grades),
+    Metric("prefill_concurrency", "Prefills at once", "requests", "neither", "run",
+           prefill_concurrency),
+    Metric("decode_concurrency", "Decodes at once", "requests", "neither", "run",
+           decode_concurrency),
+    Metric("prefill_interference", "Gaps lengthened by prefills", "s", "lower", "run",
+           prefill_interference, interval=prefill_interference_interval, lacks=lacks_contrast),
+    Metric("prefill_interference_share", "Share of gaps owed to prefills", "share", "lower", "run",
+           prefill_interference_share, interval=prefill_interference_share_interval,
+           lacks=lacks_contrast),
+    Metric("ttft_per_prompt_token", "First token, per prompt token", "s", "lower", "run",
+           ttft_per_prompt_token, interval=slope_interval, lacks=lacks_prompts),
+    Metric("ttft_overhead", "First token, of no prompt", "s", "lower", "run", ttft_overhead,
+           interval=overhead_interval, lacks=lacks_prompts),
+    Metric("tpot_per_context_token", "Output token, per context token", "s", "lower", "run",
+           tpot_per_context_token, interval=tpot_slope_interval, lacks=lacks_contexts),
+    Metric("tpot_overhead", "Output token, of no context", "s", "lower", "run", tpot_overhead,
+           interval=tpot_overhead_interval, lacks=lacks_contexts),
+    Metric("gamma_measured", "Gamma, measured", "", "lower", "run", gamma_measured,
+           interval=gamma_interval, lacks=lacks_lengths),
+    Metric("cold_starts", "Cold starts", "", "lower", "run", cold_start_count, lacks=lacks_rest),
+    Metric("cold_start_penalty", "Cold start penalty", "s", "lower", "run", cold_start_penalty,
+           lacks=lacks_rest),
+    Metric("cold_start_utility", "Use for cold starts", "", "higher", "run", cold_start_utility,
+           lacks=lacks_rest),
+    Metric("cold_start_idle", "Idle before a cold start", "s", "higher", "run", cold_start_idle,
+           lacks=lacks_rest),
     Metric("prompt_tokens", "Prompt tokens", "tokens", "neither", "request", prompt_tokens),
     Metric("output_tokens", "Output tokens", "tokens", "neither", "request", output_tokens),
     Metric("send_delay", "Send delay", "s", "lower", "request", send_delay, over="sent"),
@@ -66,9 +135,18 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 
 
-def metrics_for(slos: Slos) -> tuple[Metric, ...]:
-    """The catalogue, and what is measured against the SLOs where there are any."""
-    return METRICS + (bound(slos) if slos else ())
+def metrics_for(slos: Slos, system: System = UNTOLD) -> tuple[Metric, ...]:
+    """The catalogue, what is made of the system that was told, and what is measured against the
+    SLOs where there are any."""
+    return METRICS + of_system(slos, system) + (bound(slos) if slos else ())
+
+
+def of_system(slos: Slos, system: System) -> tuple[Metric, ...]:
+    """PTE, use of the accelerators, cost and energy."""
+    good_rate = good_rate_of(slos) if slos else None
+    return (
+        pte_metrics(system) + use_metrics(system) + cost_metrics(system) + energy_metrics(good_rate)
+    )
 
 
 def bound(slos: Slos) -> tuple[Metric, ...]:
@@ -76,6 +154,6 @@ def bound(slos: Slos) -> tuple[Metric, ...]:
     return slo_metrics(slos) + pace_metrics(lambda name: slo_of(slos, name).reader)
 
 
-def summarise(data: RunData, slos: Slos) -> dict[str, Summary]:
+def summarise(data: RunData, slos: Slos, system: System = UNTOLD) -> dict[str, Summary]:
     """Every metric that this run can have, by name."""
-    return summaries(metrics_for(slos), data)
+    return summaries(metrics_for(slos, system), data)

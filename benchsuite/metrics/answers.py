@@ -29,6 +29,40 @@ def correct_rate(data: RunData) -> FloatArray:
     return ended_per_second(data.correct == 1, data)
 
 
+def right_answers(data: RunData) -> FloatArray:
+    """Right answers that ended inside the measurement window."""
+    start_s, end_s = data.window_s
+    return ended_per_second(data.correct == 1, data) * (end_s - start_s)
+
+
+def tokens_per_correct(data: RunData) -> FloatArray:
+    """Output tokens of all graded answers, right and wrong, / right answers. Of answers that ended
+    where the model wanted; a demanded length says nothing. Source: Puzzle, arXiv:2602.11937."""
+    return np.array([per_right_answer(data.output_tokens.astype(np.float64), data)])
+
+
+def per_right_answer(values: FloatArray, data: RunData) -> float:
+    """Sum of `values` [n] over graded answers / how many of them are right; NaN if none is."""
+    right, _ = _counts(data)
+    graded = data.in_window & data.ok & (data.correct >= 0)
+    return float(values[graded].sum()) / right if right else np.nan
+
+
+def lacks_grades(data: RunData) -> str | None:
+    return None if _counts(data)[1] else "no answer was graded"
+
+
+def lacks_natural_ends(data: RunData) -> str | None:
+    """Tokens that were demanded are not those that an answer took."""
+    if data.must_reach_asked.any():
+        return "answers had to be of a demanded length"
+    return None
+
+
+def lacks_natural_grades(data: RunData) -> str | None:
+    return lacks_grades(data) or lacks_natural_ends(data)
+
+
 def _counts(data: RunData) -> tuple[int, int]:
     """(right, graded)"""
     counted = data.in_window & data.ok

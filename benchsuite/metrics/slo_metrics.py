@@ -1,6 +1,7 @@
 """Metrics over all classes that have SLOs: attainment, good rate, worst class, tardiness, scale."""
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -103,6 +104,12 @@ def slo_metrics(slos: Slos) -> tuple[Metric, ...]:
         Metric("tardiness", "Tardiness", "s", "lower", "request", late, lacks=lacks_deadlines),
         Metric("slo_scale", "SLO scale", "", "lower", "run", scale, interval=scale_interval),
     )  # fmt: skip
+
+
+def good_rate_of(slos: Slos) -> Callable[[RunData], FloatArray]:
+    """`good_rate` alone, for what is counted per good request."""
+    (found,) = (one for one in slo_metrics(slos) if one.name == "good_rate")
+    return found.values
 
 
 def _tardiness(data: RunData, slos: Slos) -> FloatArray:

@@ -7,6 +7,7 @@ They speak of this run: another run of the same scenario differs by more than th
 """
 
 import math
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -182,22 +183,37 @@ def mean_intervals(sums: FloatArray, counts: FloatArray) -> list[Interval | None
     num_with_values = (counts > 0).sum(axis=0)
     if not len(sums) or not counts.any():
         return [None] * sums.shape[1]
-    sums, counts = _deal(sums), _deal(counts)
-    groups = len(sums)
-    drawn = rng(1, "bootstrap").integers(0, groups, (RESAMPLES, groups))
-    drawn += np.arange(RESAMPLES)[:, None] * groups
-    weights = np.bincount(drawn.ravel(), minlength=RESAMPLES * groups)
-    weights = weights.reshape(RESAMPLES, groups).astype(np.float64)
-    totals = weights @ counts
-    means = np.divide(weights @ sums, totals, out=np.full_like(totals, np.nan), where=totals > 0)
+    totals = resampled(counts)
+    means = np.divide(resampled(sums), totals, out=np.full_like(totals, np.nan), where=totals > 0)
     return [
-        _percentile_interval(means[:, m]) if num >= MIN_SESSIONS else None
+        percentile_interval(means[:, m]) if num >= MIN_SESSIONS else None
         for m, num in enumerate(num_with_values)
     ]
 
 
-def _percentile_interval(means: FloatArray) -> Interval:
-    low, high = np.nanquantile(means, [TAIL, 1 - TAIL])
+def resampled(rows: FloatArray) -> FloatArray:
+    """Totals of `rows` [sessions, k] over sessions drawn with replacement, [RESAMPLES, k].
+
+    Seeded, and the same draws for every call with as many rows: what is made of several totals is
+    made of one world.
+    """
+    dealt = _deal(rows)
+    totals: FloatArray = _draws(len(dealt)) @ dealt
+    return totals
+
+
+@lru_cache(maxsize=2)
+def _draws(groups: int) -> FloatArray:
+    """How often each group is drawn, [RESAMPLES, groups]."""
+    drawn = rng(1, "bootstrap").integers(0, groups, (RESAMPLES, groups))
+    drawn += np.arange(RESAMPLES)[:, None] * groups
+    weights = np.bincount(drawn.ravel(), minlength=RESAMPLES * groups)
+    return weights.reshape(RESAMPLES, groups).astype(np.float64)
+
+
+def percentile_interval(statistics: FloatArray) -> Interval:
+    """Of a bootstrap's statistics; those that are undefined are passed over."""
+    low, high = np.nanquantile(statistics, [TAIL, 1 - TAIL])
     return float(low), float(high)
 
 

@@ -16,15 +16,21 @@ def output_token_rate(data: RunData) -> FloatArray:
     """Output tokens that arrived inside the measurement window / length of the window, whenever
     their request was sent. Tokens of requests that did not end well are not counted: nobody was
     served by them."""
-    return _per_second(_output_tokens_inside(data), data)
+    return _per_second(output_tokens_inside(data), data)
 
 
 def total_token_rate(data: RunData) -> FloatArray:
     """`output_token_rate` plus prompt tokens per second, cached ones included. A prompt counts as
     processed at its first output token, so it counts where that token came inside the window."""
+    return _per_second(output_tokens_inside(data) + prompt_tokens_inside(data), data)
+
+
+def uncached_token_rate(data: RunData) -> FloatArray:
+    """Tokens that had to be computed: `total_token_rate` without the prompt tokens that the server
+    says it had cached. Equals `total_token_rate` where it says nothing."""
     prefilled = data.ok & _inside(data.first_token_s, data)
-    prompt_tokens = float(data.prompt_tokens[prefilled].sum())
-    return _per_second(_output_tokens_inside(data) + prompt_tokens, data)
+    uncached = (data.prompt_tokens - np.maximum(data.cached_tokens, 0))[prefilled]
+    return _per_second(output_tokens_inside(data) + float(uncached.sum()), data)
 
 
 def prompt_tokens(data: RunData) -> FloatArray:
@@ -45,7 +51,14 @@ def ended_per_second(chosen: BoolArray, data: RunData) -> FloatArray:
     return _per_second(float(np.count_nonzero(ended)), data)
 
 
-def _output_tokens_inside(data: RunData) -> float:
+def prompt_tokens_inside(data: RunData) -> float:
+    """Prompt tokens of requests that ended well and got their first token in the window."""
+    prefilled = data.ok & _inside(data.first_token_s, data)
+    return float(data.prompt_tokens[prefilled].sum())
+
+
+def output_tokens_inside(data: RunData) -> float:
+    """Output tokens that arrived in the window, of requests that ended well."""
     counted = data.ok[data.request_of_chunk] & _inside(data.chunk_s, data)
     return float(data.chunk_tokens[counted].sum())
 

@@ -81,7 +81,9 @@ class RunData:
         default_factory=dict
     )  # telemetry, [readings, 2]: s, value
     images: IntArray | None = None  # [n]; None: the workload has none
-    _found: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)
+    _found: dict[Callable[..., Any], Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return len(self.request_id)

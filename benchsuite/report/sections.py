@@ -18,7 +18,7 @@ from benchsuite.results.instrument import Instrument
 from benchsuite.results.result import RunResult
 from benchsuite.results.spread import Spread
 
-HEADLINE: Final = ("ttft", "tpot", "itl", "e2e_latency")
+HEADLINE: Final = ("ttft", "tpot", "itl", "e2e_latency", "pte_paper", "pte_cache")
 QUANTILES: Final = ("p50", "p90", "p99")
 MAX_MESSAGE: Final = 300
 
@@ -193,6 +193,15 @@ def unit(unit: str) -> str:
 def quantity(value: float, of_unit: str) -> str:
     """A value with its unit, but for a rate whose title says it."""
     return milliseconds(value) if of_unit == "s" else bare(value, of_unit)
+
+
+def gammas(result: RunResult) -> tuple[str, ...]:
+    """What each kind of PTE was worked out with, a line each."""
+    return tuple(
+        f"PTE, {name}: gamma {found.value:.5f}, of {found.active_params / 1e9:.3g}B active "
+        f"parameters and the {found.peak} peak ({found.flops_per_byte:,.1f} FLOP/byte)"
+        for name, found in result.gammas.items()
+    )
 
 
 def targets(result: RunResult) -> tuple[TargetRow, ...]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchsuite.report.quantities import number, visible
-from benchsuite.report.sections import metrics, targets
+from benchsuite.report.sections import gammas, metrics, targets
 from benchsuite.results.result import RunResult
 
 WIDEST: Final = 1_000  # letters; no table is
@@ -22,6 +22,8 @@ def show(result: RunResult, console: Console, folder: Path) -> None:
     for table in (_metric_table(result), _target_table(result)):
         if table.rows:
             _print_whole(table, console)
+    for gamma in gammas(result):
+        console.print(_text(gamma))
     for node in result.nodes:
         console.print(_text(node.describe()))
     for warning in result.warnings:

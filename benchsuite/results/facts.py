@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from benchsuite.errors import RunError
+from benchsuite.metrics.system import UNTOLD, System
 from benchsuite.records.client import Client
 from benchsuite.records.node import Node
 from benchsuite.results.curve import Curve
@@ -35,6 +36,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     num_workers: int = 1  # processes that sent
     nodes: tuple[Node, ...] = ()  # the machines that sent, where they were several
     clients: tuple[Client, ...] = ()  # of those processes that ended
+    system: System = UNTOLD  # what the scenario's deployment named, as it was then
     selftest: Curve | None = None  # the last one of this machine before the run
     warnings: tuple[str, ...] = ()  # what the run's making had to say
     partial: str | None = RUNNING  # why the run is incomplete; None once it ended well

@@ -18,6 +18,8 @@ from benchsuite.metrics.attainment import Attainment, attainment
 from benchsuite.metrics.base import Summary
 from benchsuite.metrics.slo import DEFAULT_CLASS, Slos
 from benchsuite.metrics.summaries import absent
+from benchsuite.metrics.system import UNTOLD, System
+from benchsuite.metrics.token_costs import Gamma, gammas
 from benchsuite.metrics.validity import Check, Validity, checks, judge
 from benchsuite.records.client import Client
 from benchsuite.records.node import Node
@@ -77,6 +79,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
     summaries: dict[str, Summary] = {}
     absent: dict[str, str] = {}  # metric that this run cannot have -> what it lacks
     attainment: dict[str, Attainment] = {}  # SLO class -> attainment
+    system: System = UNTOLD  # model, accelerators and prices, as the scenario tells them
+    gammas: dict[str, Gamma] = {}  # kind of PTE -> what it was worked out with
     scenario: dict[str, Any] = {}  # resolved, as written in scenario.yaml
     environment: Environment
     instrument: Instrument
@@ -101,6 +105,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
         nodes: tuple[Node, ...] = (),
         clients: tuple[Client, ...] = (),
         selftest: Curve | None = None,
+        system: System = UNTOLD,
     ) -> Self:
         """Everything that can be said about `data`. Pure: the same records, the same result.
 
@@ -129,8 +134,10 @@ class RunResult(Struct, frozen=True, kw_only=True):
             window_s=data.window_s,
             requests=Counts.of(data),
             errors=dict(sorted(Counter(filter(None, data.error_class)).items())),
-            summaries=summarise(data, slos),
-            absent=absent(metrics_for(slos), data),
+            summaries=summarise(data, slos, system),
+            absent=absent(metrics_for(slos, system), data),
+            system=system,
+            gammas=_gammas(system),
             attainment=attainment(data, slos),
             scenario=scenario,
             environment=environment,
@@ -163,6 +170,12 @@ class RunResult(Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(raw, type=cls)
         except msgspec.DecodeError as error:
             raise RunError(f"{path}: not a result of benchsuite: {error}") from error
+
+
+def _gammas(system: System) -> dict[str, Gamma]:
+    if system.model is None or system.accelerator is None:
+        return {}
+    return gammas(system.model, system.accelerator)
 
 
 def _unasked(data: RunData, slos: Slos) -> tuple[str, ...]:

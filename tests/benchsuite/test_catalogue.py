@@ -10,7 +10,8 @@ from rich.console import Console
 
 from benchsuite import catalogue
 from benchsuite.errors import ScenarioError
-from benchsuite.metrics import METRICS
+from benchsuite.metrics import METRICS, bound, of_system
+from benchsuite.metrics.system import UNTOLD
 
 KINDS = {
     "arrivals",
@@ -33,8 +34,8 @@ def test_every_kind_lists_its_union() -> None:
     for kind, union in catalogue.CHOICES.items():
         tags = [one.__struct_config__.tag for one in get_args(union)]
         assert [entry["name"] for entry in found[kind]] == tags
-    metrics = [entry["name"] for entry in found["metrics"]]  # then those bound to a scenario
-    assert metrics[: len(METRICS)] == [metric.name for metric in METRICS]
+    every = METRICS + of_system({}, UNTOLD) + bound({})
+    assert [entry["name"] for entry in found["metrics"]] == [metric.name for metric in every]
 
 
 def test_every_entry_says_what_it_is() -> None:
