@@ -16,9 +16,11 @@ from benchsuite.metrics import METRICS, bound, of_system
 from benchsuite.metrics.slo_presets import PRESETS
 from benchsuite.metrics.system import UNTOLD
 from benchsuite.workloads import Workload
+from benchsuite.workloads.durations import Durations
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
 from benchsuite.workloads.priorities import Priorities
+from benchsuite.workloads.tools import AgentTool
 from reference_engine.executors import Executor
 from reference_engine.policies import Policy
 
@@ -27,6 +29,8 @@ CHOICES: Final = {
     "workloads": Workload,
     "lengths": Lengths,
     "priorities": Priorities,
+    "durations": Durations,
+    "tools": AgentTool,
     "trace_formats": TraceFormat,
     "endpoints": Endpoint,
     "policies": Policy,

@@ -26,6 +26,7 @@ __all__ = [
     "ImagePart",
     "Message",
     "Part",
+    "PlannedResult",
     "Prompt",
     "Rendered",
     "Request",
@@ -67,6 +68,16 @@ class Scripted(Struct, frozen=True):
         return Rendered(messages, self.prompt_tokens)
 
 
+class PlannedResult(Struct, frozen=True):
+    """A tool result that stands in a prompt: of a call before it, recorded or drawn."""
+
+    call_id: str
+    name: str
+    latency_s: float  # how long the tool took; part of the gap before the request
+    output_tokens: int
+    exit_code: int = 0
+
+
 class Request(Struct, frozen=True):
     """One API call."""
 
@@ -87,6 +98,7 @@ class Request(Struct, frozen=True):
     thinking_budget: int | None = None  # tokens of reasoning at most; None: not said
     num_samples: int = 1  # answers to the prompt that are asked for at once (n)
     is_batch: bool = False  # every message of the prompt is a prompt of its own
+    results: tuple[PlannedResult, ...] = ()  # of tools, that are new in this prompt
     group: int | None = None  # requests with the same prompt: a rollout's samples
 
 

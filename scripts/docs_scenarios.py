@@ -32,10 +32,14 @@ from benchsuite.metrics.system import Prices
 from benchsuite.metrics.validity import Validity
 from benchsuite.scenario import Limits, Scenario
 from benchsuite.workloads import Workload
+from benchsuite.workloads.durations import Durations
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
 from benchsuite.workloads.mix import Part
 from benchsuite.workloads.priorities import Priorities
+from benchsuite.workloads.multimodal import Pictures, Recordings
+from benchsuite.workloads.tool_use import ToolKind
+from benchsuite.workloads.tools import AgentTool
 from benchsuite.workloads.trace import Slice
 from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
@@ -67,6 +71,11 @@ GROUPS: Final = (
     Group("Lengths", Lengths, "`workload.prompt_tokens`, `workload.output_tokens` of `synthetic`"),
     Group("Parts", Part, "`workload.parts` of `mix`, by class"),
     Group("Priorities", Priorities, "`priority` of a part of a `mix`"),
+    Group("Durations", Durations, "Times of tools: `latency`."),
+    Group("Tools", AgentTool, "`workload.tools` of `agent`"),
+    Group("Tool kinds", ToolKind, "`workload.tools` of `tool_use`"),
+    Group("Pictures", Pictures, "`workload.images` and `workload.video` of `multimodal`"),
+    Group("Recordings", Recordings, "`workload.audio` of `multimodal`"),
     Group("Trace formats", TraceFormat, "`workload.source` of `trace`"),
     Group("Slice", Slice, "`workload.slice` of `trace`"),
     Group("Arrivals", Arrivals, "`arrivals`: when the next session starts."),
@@ -367,6 +376,88 @@ workload:
   template: |-
     {question}
     End with one line: #### and the number alone.
+""",
+    "Agent": """
+workload:
+  type: agent
+  tasks:
+    type: questions
+    path: data/gsm8k_100.jsonl.gz
+    grader: number
+    answer_after: "####"
+    max_output_tokens: 256
+  system: Use the tools. End with the number alone.
+  tools:
+    - {type: python, timeout: 5s}
+    - {type: stub, name: lookup, latency: {type: exponential, mean: 300ms}}
+  max_turns: 6
+  calls: {type: uniform, low: 1, high: 3}
+  keep_reasoning: false
+""",
+    "ToolUse": """
+workload:
+  type: tool_use
+  turns: {type: uniform, low: 2, high: 8}
+  prompt_tokens: {type: fixed, value: 256}
+  output_tokens: {type: log_normal, median: 64, p99: 512}
+  shared_prefix_tokens: 512
+  tools:
+    - name: search
+      weight: 3
+      latency: {type: log_normal, median: 400ms, p99: 5s}
+      result_tokens: {type: log_normal, median: 512, p99: 4096}
+    - {name: python, latency: {type: fixed, value: 50ms}, failures: 0.1}
+  ignore_eos: true
+""",
+    "Multimodal": """
+workload:
+  type: multimodal
+  prompt_tokens: {type: fixed, value: 32}
+  output_tokens: {type: fixed, value: 10}
+  images: {count: {type: fixed, value: 4}, sizes: [787x444]}
+""",
+    "Pictures": """
+workload:
+  type: multimodal
+  prompt_tokens: {type: fixed, value: 32}
+  output_tokens: {type: fixed, value: 10}
+  images:
+    count: {type: uniform, low: 1, high: 8}
+    sizes: [313x234, 787x444, 4032x3024]
+    distinct: 16
+    format: png
+    noise: 0.1
+    detail: high
+  video: {count: {type: fixed, value: 16}, folder: data/frames}
+""",
+    "Recordings": """
+workload:
+  type: multimodal
+  prompt_tokens: {type: fixed, value: 32}
+  output_tokens: {type: fixed, value: 10}
+  audio: {seconds: {type: uniform, low: 2s, high: 30s}, distinct: 8}
+""",
+    "Stub": """
+workload:
+  type: agent
+  tasks:
+    type: synthetic
+    prompt_tokens: {type: fixed, value: 64}
+    output_tokens: {type: fixed, value: 64}
+  tools:
+    - type: stub
+      name: weather
+      description: The weather of a city.
+      parameters: {type: object, properties: {city: {type: string}}, required: [city]}
+      latency: {type: uniform, low: 100ms, high: 900ms}
+      results: [rain, sun]
+      failures: 0.05
+""",
+    "FixedTime": """
+workload:
+  type: agent
+  tasks: {type: questions, path: q.jsonl, grader: exact, max_output_tokens: 64}
+  tools: [{type: stub, name: slow, latency: {type: fixed, value: 2s}}]
 """,
     "Fixed": """
 workload:

@@ -55,6 +55,7 @@ MEETING = {
 LATE = {
     "benchsuite/cli.py": "`--help` is instant: a command imports what it needs",
     "benchsuite/endpoints/openai_server.py": "aiohttp takes 0.2 s, and only one transport needs it",
+    "benchsuite/workloads/pictures.py": "Pillow is an extra, and only JPEG needs it",
     "benchsuite/tools/check.py": "jsonschema takes 0.1 s, and only tool calls need it",
     "benchsuite/endpoints/in_process.py": "the engine's server takes 0.2 s; simulations need it",
     "benchsuite/workloads/formats/hugging_face.py": "an extra; one format needs it",
@@ -81,6 +82,7 @@ LIBRARIES = {
     "aiohttp": {"benchsuite/endpoints/aiohttp_transport.py", "reference_engine/server/app.py"},
     "httptools": {"benchsuite/endpoints/http_framing.py"},
     "httpx": {"benchsuite/endpoints/openai_server.py"},
+    "PIL": {"benchsuite/workloads/pictures.py"},
     "jsonschema": {"benchsuite/tools/check.py"},
     "llguidance": {"reference_engine/server/grammar.py"},
     "plotly": {"benchsuite/report/charts/"},

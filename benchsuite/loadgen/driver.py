@@ -27,7 +27,7 @@ from benchsuite.endpoints.base import (
 from benchsuite.loadgen.order import Order, order
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
-from benchsuite.request import Message, Request, Session
+from benchsuite.request import Message, PlannedResult, Request, Session
 from benchsuite.tools.base import ToolResult
 from benchsuite.tools.box import ToolBox
 
@@ -443,7 +443,7 @@ class Driver:
         if _failed(exchange):
             self._counters.num_errors += 1
         asked = self._asked(session, turn, due_s, ready.prompt_tokens)
-        self._sink(replace(asked, **_sent(session, turn, ready, results)), exchange)
+        self._sink(replace(asked, **_sent(session, turn, ready, due_s, results)), exchange)
         return exchange
 
     def _history(self, session: Session, ready: Ready, exchange: Exchange) -> tuple[Message, ...]:
@@ -488,7 +488,7 @@ class Driver:
 
 
 def _sent(
-    session: Session, turn: int, ready: Ready, results: tuple[ToolResult, ...]
+    session: Session, turn: int, ready: Ready, due_s: float | None, results: tuple[ToolResult, ...]
 ) -> dict[str, Any]:
     """What a record says of the body beside its lengths."""
     request, messages = ready.request, ready.messages
@@ -500,11 +500,27 @@ def _sent(
     }
     if request.tools:
         sent["tools"] = msgspec.json.encode(request.tools).decode()
+    if request.results and due_s is not None:
+        results = tuple(_took_place(result, due_s) for result in request.results)
     if results:
         sent["tool_results"] = msgspec.json.encode(results).decode()
     if session.box is not None and turn > 0:  # nobody knew before how long it would be
         sent["prompt_tokens_asked"] = ready.prompt_tokens
     return sent
+
+
+def _took_place(result: PlannedResult, due_s: float) -> ToolResult:
+    """A planned tool ends when its request is due."""
+    return ToolResult(
+        call_id=result.call_id,
+        name=result.name,
+        started_s=due_s - result.latency_s,
+        ended_s=due_s,
+        exit_code=result.exit_code,
+        problem=None,
+        output="",
+        output_tokens=result.output_tokens,
+    )
 
 
 def _said(reply: Response, keep_reasoning: bool) -> Message:

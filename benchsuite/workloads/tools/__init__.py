@@ -5,3 +5,5 @@ from benchsuite.workloads.tools.python import Python
 from benchsuite.workloads.tools.stub import Stub
 
 AgentTool = Stub | Python | FileSearch
+
+__all__ = ["AgentTool", "FileSearch", "Python", "Stub"]
