@@ -36,8 +36,8 @@ from benchsuite.workloads.durations import Durations
 from benchsuite.workloads.formats import TraceFormat
 from benchsuite.workloads.lengths import Lengths
 from benchsuite.workloads.mix import Part
-from benchsuite.workloads.priorities import Priorities
 from benchsuite.workloads.multimodal import Pictures, Recordings
+from benchsuite.workloads.priorities import Priorities
 from benchsuite.workloads.tool_use import ToolKind
 from benchsuite.workloads.tools import AgentTool
 from benchsuite.workloads.trace import Slice

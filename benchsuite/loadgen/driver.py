@@ -419,14 +419,16 @@ class Driver:
             results, due_s = answered.results, answered.ended_s
             said = _said(reply, session.keep_reasoning)
             history = (*ready.messages, said, *answered.messages)
-            so_far = (
-                ready.prompt_tokens
-                + self._count_tokens(said.text)
-                + sum(result.output_tokens for result in results)
-            )
+            so_far = ready.prompt_tokens + self._tokens(said, results)
             ready = self._ready(session.requests[turn + 1], history)
             ready = ready._replace(prompt_tokens=ready.prompt_tokens + so_far)
         return ended_s
+
+    def _tokens(self, said: Message, results: tuple[ToolResult, ...]) -> int:
+        """What an agent's answer and its tools add to the prompt, as far as we can count it."""
+        texts = [said.text, *(call.name + call.arguments for call in said.tool_calls)]
+        told = sum(result.output_tokens for result in results)
+        return told + sum(self._count_tokens(text) for text in texts if text)
 
     async def _send(
         self,

@@ -6,10 +6,12 @@ from concurrent.futures import Executor
 from functools import cached_property
 from typing import NamedTuple
 
+import msgspec
+
 from benchsuite.errors import ScenarioError
 from benchsuite.message import Message, Tool, ToolCall
 from benchsuite.tools.base import Outcome, ToolResult, ToolSource
-from benchsuite.tools.check import Fault, arguments, fault
+from benchsuite.tools.check import Fault, arguments, fault, validator
 
 
 class Answered(NamedTuple):
@@ -25,6 +27,8 @@ class ToolBox:
 
     def __init__(self, sources: Sequence[ToolSource]) -> None:
         self._sources = tuple(sources)
+        for tool in self.tools:  # now, since the first call comes in the middle of a run
+            validator(msgspec.json.encode(tool.parameters))
 
     @cached_property
     def tools(self) -> tuple[Tool, ...]:

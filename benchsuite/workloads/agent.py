@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -47,7 +48,8 @@ class Agent(Spec, frozen=True, tag="agent"):
     def sessions(self, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
         box = ToolBox([_ready(tool, tokenizer, seed) for tool in self.tools])
         rng = streams.rng(seed, "tool_calls")
-        system_tokens = tokenizer.count(self.system) if self.system else 0
+        offered = msgspec.json.encode(box.tools).decode()
+        ahead_tokens = tokenizer.count(offered) + tokenizer.count(self.system or "")
         next_id = 0
         for task in self.tasks.sessions(tokenizer, seed):
             asked = task.requests[0]
@@ -55,8 +57,8 @@ class Agent(Spec, frozen=True, tag="agent"):
             num_turns = self.max_turns if num_calls is None else num_calls + 1
             first = replace(
                 asked,
-                prompt=WithSystem(asked.prompt, self.system, system_tokens),
-                prompt_tokens=asked.prompt_tokens + system_tokens,
+                prompt=WithSystem(asked.prompt, self.system, ahead_tokens),
+                prompt_tokens=asked.prompt_tokens + ahead_tokens,
                 ignore_eos=False,
                 tools=box.tools,
             )
@@ -84,18 +86,17 @@ NOTHING_NEW = Scripted((), 0)
 
 
 class WithSystem(Struct, frozen=True):
-    """A prompt behind a system prompt."""
+    """A prompt behind a system prompt and the tools' descriptions."""
 
     prompt: Prompt
     system: str | None
-    system_tokens: int
+    ahead_tokens: int  # of both; servers write the tools into the prompt
 
     def render(self) -> Rendered:
-        rendered = self.prompt.render()
-        if self.system is None:
-            return rendered
-        messages = (Message("system", self.system), *rendered.messages)
-        return Rendered(messages, rendered.prompt_tokens + self.system_tokens)
+        messages, num_tokens = self.prompt.render()
+        if self.system is not None:
+            messages = (Message("system", self.system), *messages)
+        return Rendered(messages, num_tokens + self.ahead_tokens)
 
 
 def _ready(tool: AgentTool, tokenizer: Tokenizer, seed: int) -> ToolSource:

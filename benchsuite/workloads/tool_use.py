@@ -161,7 +161,7 @@ class Trajectory(Struct, frozen=True):
     def _prose(self, num_tokens: int, turn: int, what: str) -> tuple[str, int]:
         tokenizer, seed = self.opening.tokenizer, self.opening.seed
         rng = streams.rng(seed, "tool_use", what, self.session, turn)
-        return tokenizer.fit(tokenizer.passage(num_tokens, rng), num_tokens)
+        return tokenizer.joined([tokenizer.passage(num_tokens, rng)], num_tokens)
 
 
 def _arguments(query: str) -> str:

@@ -18,6 +18,8 @@ KINDS = {
     "endpoints",
     "executors",
     "lengths",
+    "durations",
+    "tools",
     "priorities",
     "metrics",
     "policies",

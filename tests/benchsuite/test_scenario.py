@@ -319,6 +319,7 @@ def refusals(value: Any, schema: dict[str, Any], at: str = "") -> list[str]:
         "minimum": lambda low: isinstance(value, str) or value >= low,
         "exclusiveMinimum": lambda low: value > low,
         "maximum": lambda high: value <= high,
+        "exclusiveMaximum": lambda high: value < high,
         "minLength": lambda low: len(value) >= low,
         "minItems": lambda low: len(value) >= low,
         "pattern": lambda text: not isinstance(value, str) or re.search(text, value) is not None,

@@ -162,7 +162,7 @@ def test_a_loop_completes() -> None:
     ] * 2
     assert [call.problem for call in first.tool_calls] == [None, None]
     assert (last.output_text, last.tool_calls) == ("Wet.", ())
-    assert last.prompt_tokens == 3 + 0 + 3 + 3  # the question, no words, twice three of the tool
+    assert last.prompt_tokens == 3 + 2 * 2 + 2 * 3  # the question, two calls, two results
     assert last.prompt_tokens_asked == last.prompt_tokens
 
 

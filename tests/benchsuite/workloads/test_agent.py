@@ -4,6 +4,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from benchsuite.message import Message
@@ -33,7 +34,10 @@ def test_a_session_is_a_task_and_turns_that_go_on() -> None:
         assert [tool.name for tool in request.tools] == ["look", "python"]
         assert (request.tool_choice, request.ignore_eos) == (None, False)
     assert first.box is not None
-    assert first.requests[0].prompt_tokens == 30 + TOKENIZER.count("Be brief.")
+    offered = msgspec.json.encode(first.box.tools).decode()  # servers write them into the prompt
+    ahead = TOKENIZER.count("Be brief.") + TOKENIZER.count(offered)
+    assert first.requests[0].prompt_tokens == 30 + ahead
+    assert first.requests[0].prompt.render().prompt_tokens == 30 + ahead
 
 
 def test_turns_can_be_made_to_call() -> None:
