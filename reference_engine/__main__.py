@@ -13,13 +13,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from reference_engine.config import EngineConfig, load
+from reference_engine.emit_log import EmitLog
 from reference_engine.server.api import open_api
 from reference_engine.server.app import AddressError, bind, serve, url
 from reference_engine.specs import PRESETS, ConfigError
@@ -56,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 (default): a free one")
     parser.add_argument(
+        "--emit-log", type=Path, help="write when each token and phase came (JSON lines)"
+    )
+    parser.add_argument(
         "--exit-with-parent", action="store_true", help="stop when standard input ends"
     )
     return parser
@@ -83,9 +87,12 @@ async def _serve(arguments: argparse.Namespace) -> None:
     listener = bind(arguments.host, arguments.port)  # first: a taken port is told at once
     stop = _stop_event(arguments.exit_with_parent)
     epoch_s = time.time() - asyncio.get_running_loop().time()
-    with listener, ThreadPoolExecutor(1, "tokenize") as threads:
+    with listener, ThreadPoolExecutor(1, "tokenize") as threads, ExitStack() as stack:
+        emit_log = None
+        if arguments.emit_log is not None:
+            emit_log = stack.enter_context(closing(EmitLog(arguments.emit_log)))
         async with (
-            open_api(config, unix_epoch_s=epoch_s, threads=threads) as api,
+            open_api(config, unix_epoch_s=epoch_s, threads=threads, emit_log=emit_log) as api,
             serve(api, listener),
         ):
             # What stands now stays: later collections need not look at it and pause for less.

@@ -23,6 +23,7 @@ class EngineConfig(Spec, frozen=True):
     num_blocks: Count | None = None  # None: what the executor has room for
     max_sequences: Count = 64  # in one batch
     max_model_len: Count | None = None  # tokens; None: the model's own, or the pool's if less
+    max_queue: Count | None = None  # more that wait are refused (429); None: all may
     prefix_caching: bool = True
     behaviour: Behaviour = Behaviour()
 

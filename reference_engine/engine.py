@@ -12,6 +12,7 @@ from typing import Final
 
 from reference_engine.blocks import blocks_needed
 from reference_engine.config import EngineConfig
+from reference_engine.emit_log import EmitLog
 from reference_engine.executors.base import StepExecutor
 from reference_engine.sequence import FinishReason, Guide, SamplingParams, Sequence
 from reference_engine.specs import EngineError
@@ -25,11 +26,25 @@ class PromptTooLongError(EngineError):
     """The prompt, or prompt and answer together, can never fit."""
 
 
+class QueueFullError(EngineError):
+    """As many sequences wait as may; `retry_s` is about when one of them will not."""
+
+    def __init__(self, num_waiting: int, retry_s: float) -> None:
+        super().__init__(f"{num_waiting} requests are waiting already; try again later")
+        self.retry_s = retry_s
+
+
 class Engine:
     """Made by `async with Engine.open(config) as engine`; lives on the loop that opened it."""
 
-    def __init__(self, config: EngineConfig, executors: tuple[StepExecutor, ...]) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        executors: tuple[StepExecutor, ...],
+        emit_log: EmitLog | None = None,
+    ) -> None:
         """One executor for each of the policy's workers."""
+        self._emit_log = emit_log
         self.config = config
         self.stats = Stats()
         self.capacity = config.capacity()
@@ -43,6 +58,7 @@ class Engine:
                 num_layers=self.shape.num_layers,
                 stats=self.stats,
                 prefix_caching=config.prefix_caching,
+                emit_log=emit_log,
             )
             for role, executor in zip(config.policy.workers(), executors, strict=True)
         )
@@ -53,14 +69,16 @@ class Engine:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: EngineConfig) -> AsyncIterator["Engine"]:
+    async def open(
+        cls, config: EngineConfig, emit_log: EmitLog | None = None
+    ) -> AsyncIterator["Engine"]:
         """Load the model and run until the block is left. Raises ConfigError."""
         capacity = config.capacity()
         executors = tuple(
             config.executor.build(config.source, capacity) for _ in config.policy.workers()
         )
         try:
-            engine = cls(config, executors)
+            engine = cls(config, executors, emit_log)
             tasks = [asyncio.create_task(worker.run()) for worker in engine.workers]
             for task in tasks:
                 task.add_done_callback(engine._on_worker_end)
@@ -79,11 +97,17 @@ class Engine:
                 raise end
 
     def submit(
-        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None = None
+        self,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        guide: Guide | None = None,
+        name: str | None = None,
     ) -> Sequence:
-        """Queue a prompt; read its answer with `tokens`. `guide` says what may be in it.
+        """Queue a prompt; read its answer with `tokens`. `guide` says what may be in it, `name` is
+        how a log calls it.
 
-        Raises PromptTooLongError if it can never fit, EngineError if it cannot be run.
+        Raises PromptTooLongError if it can never fit, QueueFullError if too many wait, EngineError
+        if it cannot be run.
         """
         if self._closed is not None:
             raise EngineError(self._closed)
@@ -95,7 +119,12 @@ class Engine:
             max_model_len=self.capacity.max_model_len,
             guide=guide,
         )
+        sequence.name = name
         self._refuse_misfit(sequence)
+        self._refuse_crowd()
+        if self._emit_log is not None:
+            sequence.on_phase = self._emit_log.phase
+            self._emit_log.phase(sequence, sequence.phase, sequence.arrived_s)
         views = tuple(worker.view() for worker in self.workers)
         self.workers[self.config.policy.route(sequence, views)].add(sequence)
         return sequence
@@ -169,6 +198,18 @@ class Engine:
             raise EngineError("log-probabilities need an executor that computes: torch")
         if min(sequence.prompt_ids) < 0 or max(sequence.prompt_ids) >= self.shape.vocab_size:
             raise EngineError(f"token ids must lie between 0 and {self.shape.vocab_size - 1}")
+
+    def _refuse_crowd(self) -> None:
+        """Admission control: nobody is let in whom neither batch nor queue has a place for."""
+        if self.config.max_queue is None:
+            return
+        waiting = sum(len(worker.waiting) for worker in self.workers)
+        most = self.capacity.max_sequences
+        seats = sum(max(0, most - len(worker.running)) for worker in self.workers)
+        if waiting >= self.config.max_queue + seats:
+            queued = self.stats.queue_time_s
+            mean_s = queued.sum / max(1, sum(queued.counts))
+            raise QueueFullError(waiting, mean_s)
 
     def _on_worker_end(self, task: asyncio.Task[None]) -> None:
         """A worker ends only when closed; anything else is a broken invariant, told to all."""

@@ -4,6 +4,7 @@ Knows nothing of text, tensors or scheduling. The worker and the engine change i
 """
 
 from asyncio import Future
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Protocol
 
@@ -47,6 +48,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
     logprobs: Annotated[int, Meta(ge=0)] | None = None  # so many likeliest beside the drawn one
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
+    priority: int = 0  # lower first
 
     @property
     def has_penalties(self) -> bool:
@@ -98,11 +100,13 @@ class Sequence:
         "id",
         "last_token_s",
         "logprobs",
+        "name",
         "num_cached_tokens",
         "num_computed_tokens",
         "num_preemptions",
         "num_prompt_tokens",
         "num_published_blocks",
+        "on_phase",
         "output_ids",
         "params",
         "phase",
@@ -146,6 +150,8 @@ class Sequence:
         self.finish_reason: FinishReason | None = None
         self.error: str | None = None  # what failed, with reason "error"
         self.waiter: Future[None] | None = None
+        self.name: str | None = None  # as the client knows it
+        self.on_phase: Callable[[Sequence, Phase, float], None] | None = None  # told of each
 
     @property
     def num_tokens(self) -> int:
@@ -173,6 +179,8 @@ class Sequence:
         """Move to `phase`; the first entry of each is stamped."""
         self.phase = phase
         self.stamps_s.setdefault(phase, now_s)
+        if self.on_phase is not None:
+            self.on_phase(self, phase, now_s)
 
     def append(self, token: int, now_s: float) -> None:
         """Take a sampled token; it may be the last."""

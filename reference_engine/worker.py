@@ -9,6 +9,7 @@ from collections import deque
 from typing import Final
 
 from reference_engine.blocks import BlockPool
+from reference_engine.emit_log import EmitLog
 from reference_engine.executors.base import StepExecutor
 from reference_engine.policies.base import Role, SchedulingPolicy, WorkerView
 from reference_engine.sequence import Phase, Sequence
@@ -32,6 +33,7 @@ class Worker:
         num_layers: int,
         stats: Stats,
         prefix_caching: bool = True,
+        emit_log: EmitLog | None = None,
     ) -> None:
         self.role = role
         self.executor = executor
@@ -42,12 +44,13 @@ class Worker:
         self._policy = policy
         self._num_layers = num_layers
         self._stats = stats
+        self._emit_log = emit_log
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a new sequence."""
-        self.waiting.append(sequence)
+        """Queue a new sequence, behind all that are as urgent."""
+        _insert(self.waiting, sequence)
         self._wake.set()
 
     def drop(self, sequence: Sequence) -> None:
@@ -123,14 +126,14 @@ class Worker:
         sequence.enter(Phase.PREFILLING, self._loop.time())
 
     def _preempt(self, sequence: Sequence) -> None:
-        """Back to the head of the queue; its tokens are computed again later."""
+        """Back to its place in the queue; its tokens are computed again later."""
         self.running.remove(sequence)
         self.pool.free(sequence)
         self.executor.release(sequence)
         sequence.num_computed_tokens = 0
         sequence.num_preemptions += 1
         sequence.enter(Phase.WAITING, self._loop.time())
-        self.waiting.appendleft(sequence)
+        _insert(self.waiting, sequence)
         self._stats.preemptions += 1
 
     def commit(self, step: Step, output: StepOutput) -> None:
@@ -138,6 +141,8 @@ class Worker:
         now_s = self._loop.time()
         if output.logprobs:
             _take_logprobs(step, output)
+        if self._emit_log is not None:
+            self._emit_log.emitted(_receivers(step, output), now_s)
         num_tokens = len(step.decode)
         for work in step.prefill:
             num_tokens += work.length
@@ -178,9 +183,7 @@ class Worker:
 
     def _fail(self, step: Step, error: str) -> None:
         now_s = self._loop.time()
-        sequences = [work.sequence for work in step.prefill]
-        sequences += [work.sequence for work in step.decode]
-        for sequence in sequences:
+        for sequence in _sequences(step):
             if sequence.finish_reason is None:
                 sequence.finish("error", now_s, error)
 
@@ -195,10 +198,28 @@ class Worker:
                 self._stats.count_finished(sequence)
 
 
+def _insert(waiting: deque[Sequence], sequence: Sequence) -> None:
+    """By priority, then by age. From the end: newcomers mostly belong there."""
+    rank = (sequence.params.priority, sequence.id)
+    place = len(waiting)
+    while place and rank < (waiting[place - 1].params.priority, waiting[place - 1].id):
+        place -= 1
+    waiting.insert(place, sequence)
+
+
+def _sequences(step: Step) -> list[Sequence]:
+    """Those that the step computes."""
+    return [work.sequence for work in step.prefill] + [work.sequence for work in step.decode]
+
+
+def _receivers(step: Step, output: StepOutput) -> list[int]:
+    """Ids of those that get a token: sampled, and not cancelled meanwhile."""
+    sequences = [one for one in _sequences(step) if one.finish_reason is None]
+    return [one.id for one in sequences if one.id in output.tokens]
+
+
 def _take_logprobs(step: Step, output: StepOutput) -> None:
-    sequences = [work.sequence for work in step.prefill]
-    sequences += [work.sequence for work in step.decode]
-    for sequence in sequences:
+    for sequence in _sequences(step):
         told = output.logprobs.get(sequence.id)
         if told is not None and sequence.finish_reason is None:
             sequence.logprobs.append(told)

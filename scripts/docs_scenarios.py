@@ -255,6 +255,7 @@ _LINES: Final = {
     "Behaviour.high_tokens": "the same",
     "Behaviour.xhigh_tokens": "also of effort `max`",
     "Behaviour.spread": "standard deviation of the logarithm of thinking lengths",
+    "EngineConfig.max_queue": "requests that may wait; more are refused (429); unset: all may",
     "EngineConfig.prefix_caching": "use KV again that an equal prefix has left",
     "Torch.device": "of PyTorch: `cpu`, `cuda`, `cuda:1` ...",
     "Torch.dtype": "of weights and KV; unset: `bfloat16` on CUDA, else `float32`",
@@ -729,6 +730,7 @@ endpoint:
     num_blocks: 1024
     max_sequences: 32
     max_model_len: 2048
+    max_queue: 100
     prefix_caching: true
     behaviour: {tool_call_share: 0.7, effort: low}
 """,

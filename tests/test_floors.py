@@ -39,7 +39,7 @@ FLOORS = {
         {"engine"},
         {"worker", "config"},
         {"policies", "executors", "behaviour"},
-        {"step", "blocks", "model", "stats"},
+        {"step", "blocks", "model", "stats", "emit_log"},
         {"sequence", "specs", "virtual_time"},
     ],
 }

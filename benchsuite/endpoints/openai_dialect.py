@@ -82,10 +82,13 @@ class _Usage(Struct, gc=False):
 
 
 class _Timings(Struct, gc=False):
-    """llama.cpp's own."""
+    """llama.cpp's own, and beside them what our engine says."""
 
     prompt_ms: float | None = None
     predicted_ms: float | None = None
+    queue_ms: float | None = None
+    encode_ms: float | None = None
+    transfer_ms: float | None = None
 
 
 class _Message(Struct, gc=False):
@@ -395,7 +398,13 @@ def _stages(timings: _Timings | None) -> Mapping[str, float]:
     """Seconds by stage, as far as the server says."""
     if timings is None:
         return {}
-    stages = {"prefill": timings.prompt_ms, "decode": timings.predicted_ms}
+    stages = {
+        "queue": timings.queue_ms,
+        "encode": timings.encode_ms,
+        "prefill": timings.prompt_ms,
+        "transfer": timings.transfer_ms,
+        "decode": timings.predicted_ms,
+    }
     return {stage: ms * 1e-3 for stage, ms in stages.items() if ms is not None}
 
 
@@ -472,7 +481,7 @@ def _loose_message(value: dict[str, Any]) -> _Message:
         object=_text(value.get("object")),
         choices=[_loose_choice(choice) for choice in _objects(value.get("choices"))],
         usage=_loose_usage(_object(value.get("usage"))),
-        timings=_Timings(_number(timings.get("prompt_ms")), _number(timings.get("predicted_ms"))),
+        timings=_Timings(*(_number(timings.get(name)) for name in _Timings.__struct_fields__)),
         error=None if value.get("error") is None else Raw(b"true"),
         detail=None if value.get("detail") is None else Raw(b"true"),
     )

@@ -19,7 +19,7 @@ class WorkerView(NamedTuple):
     """All that a policy may see of a worker. Looks only: a policy changes nothing."""
 
     role: Role
-    waiting: Collection[Sequence]  # oldest first
+    waiting: Collection[Sequence]  # most urgent first, then oldest
     running: Collection[Sequence]  # those that hold blocks, in order of admission
     free_blocks: int
     block_size: int  # tokens

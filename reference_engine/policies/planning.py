@@ -22,9 +22,10 @@ class DecodePlan(NamedTuple):
 
 
 def decode_all_that_fit(view: WorkerView) -> DecodePlan:
-    """Decode every running sequence; if blocks run out, the youngest give theirs up.
+    """Decode every running sequence; if blocks run out, the least urgent, of those the youngest,
+    give theirs up.
 
-    The oldest never gives way to anyone, and alone it fits, so it always advances: no deadlock.
+    The most urgent and oldest never gives way, and alone it fits, so it advances: no deadlock.
     """
     size = view.block_size
     decoding = [s for s in view.running if s.phase is _DECODING]
@@ -35,21 +36,21 @@ def decode_all_that_fit(view: WorkerView) -> DecodePlan:
 
 
 def _decode_with_victims(view: WorkerView) -> DecodePlan:
-    """Walk from the oldest on; whoever lacks a block takes those of the youngest left."""
+    """Walk from the most urgent and oldest on; whoever lacks a block takes those of the last."""
     size = view.block_size
-    by_age = sorted(view.running, key=lambda sequence: sequence.id)
+    ranked = sorted(view.running, key=lambda one: (one.params.priority, one.id))
     free = view.free_blocks
     decode: list[DecodeWork] = []
     victims: list[Sequence] = []
     position = 0
-    while position < len(by_age):
-        sequence = by_age[position]
+    while position < len(ranked):
+        sequence = ranked[position]
         lacking = (
             sequence.phase is _DECODING
             and sequence.num_computed_tokens == len(sequence.block_table) * size
         )
         if lacking and not free:
-            victim = by_age.pop()
+            victim = ranked.pop()
             victims.append(victim)
             free += view.sole_blocks(victim)
             continue

@@ -29,7 +29,11 @@ class TokenSource(Protocol):
         ...
 
     def submit(
-        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None = None
+        self,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        guide: Guide | None = None,
+        name: str | None = None,
     ) -> Sequence:
         """Queue a sequence. Raises EngineError if it cannot be run."""
         ...

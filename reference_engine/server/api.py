@@ -7,13 +7,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from math import ceil
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
-from reference_engine.engine import Engine, PromptTooLongError
+from reference_engine.emit_log import EmitLog
+from reference_engine.engine import Engine, PromptTooLongError, QueueFullError
 from reference_engine.executors import Roofline
 from reference_engine.sequence import Guide, SamplingParams, Sequence
 from reference_engine.server.answer import PLAIN, Answer, Plan, TokenSource
@@ -117,8 +119,7 @@ class Api:
         try:
             return await self._handler(method, path)(body)
         except ApiError as error:
-            headers = {"Allow": self._routes[path][0]} if error.status == 405 else {}
-            return Reply(error.status, JSON, error.body(), headers)
+            return Reply(error.status, JSON, error.body(), error.headers)
 
     def _handler(self, method: str, path: str) -> Handler:
         if path not in self._routes:
@@ -126,7 +127,7 @@ class Api:
         allowed, handler = self._routes[path]
         if method != allowed and (method, allowed) != ("HEAD", "GET"):
             problem = f"{path} takes {allowed}, not {method}"
-            raise ApiError(405, problem, code="method_not_allowed")
+            raise ApiError(405, problem, code="method_not_allowed", headers={"Allow": allowed})
         return handler
 
     # --- generation ---
@@ -191,6 +192,7 @@ class Api:
             logprobs=request.num_logprobs,
             seed=request.seed,
             stop_token_ids=self._tokenizer.eos_ids,
+            priority=request.priority or 0,
         )
 
     async def _generate(
@@ -211,7 +213,8 @@ class Api:
         try:
             for index, (one, guide) in enumerate(plans):
                 own = _for_choice(params, one.reasoning_tokens, index % n)
-                sequence = self._submit(prompts[index // n], own, guide, param)
+                name = request.request_id or None
+                sequence = self._submit(prompts[index // n], own, guide, name, param)
                 answers.append(Answer(self._engine, sequence, self._tokenizer, stops, one))
         except ApiError:
             choices.cancel()
@@ -223,7 +226,9 @@ class Api:
             options = request.stream_options or StreamOptions()
             writer = spelling.writer(head, sum(map(len, prompts)), options)
             return Reply(200, EVENT_STREAM, EventStream(choices.events(writer), choices.cancel))
-        return _json(spelling.whole(head, await choices.wholes(), choices.usage()))
+        return _json(
+            spelling.whole(head, await choices.wholes(), choices.usage(), choices.timings())
+        )
 
     def _refuse_too_long(self, num_prompt_tokens: int, max_tokens: int, param: str) -> None:
         most = self._engine.capacity.max_model_len
@@ -235,11 +240,19 @@ class Api:
             raise ApiError(400, problem, param=param, code=_TOO_LONG)
 
     def _submit(
-        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None, param: str
+        self,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        guide: Guide | None,
+        name: str | None,
+        param: str,
     ) -> Sequence:
         """Queue the sequence. Raises ApiError if the engine refuses it."""
         try:
-            return self._engine.submit(prompt_ids, params, guide)
+            return self._engine.submit(prompt_ids, params, guide, name)
+        except QueueFullError as error:
+            wait = {"Retry-After": str(max(1, ceil(error.retry_s)))}
+            raise ApiError(429, str(error), code="queue_full", headers=wait) from error
         except PromptTooLongError as error:
             raise ApiError(400, str(error), param=param, code=_TOO_LONG) from error
         except EngineError as error:
@@ -305,7 +318,11 @@ class Api:
 
 @asynccontextmanager
 async def open_api(
-    config: EngineConfig, *, unix_epoch_s: float = 0.0, threads: ThreadPoolExecutor | None = None
+    config: EngineConfig,
+    *,
+    unix_epoch_s: float = 0.0,
+    threads: ThreadPoolExecutor | None = None,
+    emit_log: EmitLog | None = None,
 ) -> AsyncIterator[Api]:
     """The API over a new engine, which runs until the block is left. Raises ConfigError."""
     tokenizer = open_tokenizer(config)
@@ -314,7 +331,7 @@ async def open_api(
         raise ConfigError(
             f"the tokenizer has {tokenizer.vocab_size} ids, the model {config.model!r} {known}"
         )
-    async with Engine.open(config) as engine:
+    async with Engine.open(config, emit_log) as engine:
         is_random = config.source.folder is None or isinstance(config.executor, Roofline)
         yield Api(
             engine,

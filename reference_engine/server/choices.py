@@ -3,15 +3,27 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from itertools import pairwise
+from typing import Final
 
+from reference_engine.sequence import Phase
 from reference_engine.server.answer import Answer, Kind, Piece
 from reference_engine.server.formats import Whole, Writer
 from reference_engine.server.protocol import (
     ApiError,
     CompletionTokensDetails,
     PromptTokensDetails,
+    Timings,
     Usage,
 )
+
+_TIMING_OF: Final = {
+    Phase.WAITING: "queue_ms",
+    Phase.ENCODING: "encode_ms",
+    Phase.PREFILLING: "prompt_ms",
+    Phase.TRANSFERRING: "transfer_ms",
+    Phase.DECODING: "predicted_ms",
+}
 
 
 class Choices:
@@ -47,7 +59,7 @@ class Choices:
                         event = writer.end(index, reason, self._output_tokens)
                         num_open -= 1
                         if not num_open:
-                            event += writer.closing(self.usage())
+                            event += writer.closing(self.usage(), self.timings())
                     yield openings[index] + event
                     openings[index] = b""
             except ApiError as error:
@@ -63,6 +75,16 @@ class Choices:
             thoughts = sum(answer.reasoning_tokens for answer in self._answers)
             usage.completion_tokens_details = CompletionTokensDetails(thoughts)
         return usage
+
+    def timings(self) -> Timings:
+        """Of the first answer: from each phase it entered to the next."""
+        stamps = sorted(self._answers[0].sequence.stamps_s.items(), key=lambda stamp: stamp[1])
+        spans = {
+            _TIMING_OF[phase]: (end_s - begun_s) * 1e3
+            for (phase, begun_s), (_, end_s) in pairwise(stamps)
+            if phase in _TIMING_OF
+        }
+        return Timings(**spans)
 
     @property
     def _output_tokens(self) -> int:

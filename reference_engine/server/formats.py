@@ -7,7 +7,7 @@ import json
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from reference_engine.server.answer import Kind, Piece, TokenText
 from reference_engine.server.protocol import (
@@ -27,6 +27,7 @@ from reference_engine.server.protocol import (
     FunctionDelta,
     Likely,
     StreamOptions,
+    Timings,
     TokenLogprob,
     ToolCall,
     ToolCallDelta,
@@ -74,7 +75,7 @@ class Writer(Protocol):
         """Why a choice ends."""
         ...
 
-    def closing(self, usage: Usage) -> bytes:
+    def closing(self, usage: Usage, timings: Timings) -> bytes:
         """What ends the stream."""
         ...
 
@@ -92,7 +93,7 @@ class Format(Protocol):
         """Spells one stream."""
         ...
 
-    def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
+    def whole(self, head: Head, choices: list[Whole], usage: Usage, timings: Timings) -> Struct:
         """The answer in one piece."""
         ...
 
@@ -112,8 +113,8 @@ class Chunks(Protocol):
         """The part of a stream that says why a choice ends."""
         ...
 
-    def counts(self, head: Head, usage: Usage) -> Struct:
-        """The part of a stream that has the token counts and no choice."""
+    def counts(self, head: Head, usage: Usage, timings: Timings) -> Struct:
+        """The part of a stream that has counts and times, and no choice."""
         ...
 
 
@@ -136,19 +137,26 @@ class ChatFormat:
         choice = ChatChunkChoice(Delta(), index, finish_reason=finish_reason)
         return self._chunk(head, [choice], usage)
 
-    def counts(self, head: Head, usage: Usage) -> Struct:
-        return self._chunk(head, [], usage)
+    def counts(self, head: Head, usage: Usage, timings: Timings) -> Struct:
+        return self._chunk(head, [], usage, timings)
 
-    def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
+    def whole(self, head: Head, choices: list[Whole], usage: Usage, timings: Timings) -> Struct:
         told = [
             ChatChoice(_message(one), index, _chat_logprobs(one.tokens), one.finish_reason)
             for index, one in enumerate(choices)
         ]
-        return ChatCompletion(head.id, "chat.completion", head.created, head.model, told, usage)
+        kind = "chat.completion"
+        return ChatCompletion(head.id, kind, head.created, head.model, told, usage, timings)
 
-    def _chunk(self, head: Head, choices: list[ChatChunkChoice], usage: ChunkUsage) -> Struct:
+    def _chunk(
+        self,
+        head: Head,
+        choices: list[ChatChunkChoice],
+        usage: ChunkUsage,
+        timings: Timings | UnsetType = UNSET,
+    ) -> Struct:
         kind = "chat.completion.chunk"
-        return ChatChunk(head.id, kind, head.created, head.model, choices, usage)
+        return ChatChunk(head.id, kind, head.created, head.model, choices, usage, timings)
 
 
 class CompletionFormat:
@@ -170,19 +178,25 @@ class CompletionFormat:
         choice = CompletionChoice("", index, finish_reason=finish_reason)
         return self._completion(head, [choice], usage)
 
-    def counts(self, head: Head, usage: Usage) -> Struct:
-        return self._completion(head, [], usage)
+    def counts(self, head: Head, usage: Usage, timings: Timings) -> Struct:
+        return self._completion(head, [], usage, timings)
 
-    def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Struct:
+    def whole(self, head: Head, choices: list[Whole], usage: Usage, timings: Timings) -> Struct:
         told = [
             CompletionChoice(one.text, index, _completion_logprobs(one.tokens), one.finish_reason)
             for index, one in enumerate(choices)
         ]
-        return self._completion(head, told, usage)
+        return self._completion(head, told, usage, timings)
 
-    def _completion(self, head: Head, choices: list[CompletionChoice], usage: ChunkUsage) -> Struct:
+    def _completion(
+        self,
+        head: Head,
+        choices: list[CompletionChoice],
+        usage: ChunkUsage,
+        timings: Timings | UnsetType = UNSET,
+    ) -> Struct:
         kind = "text_completion"
-        return Completion(head.id, kind, head.created, head.model, choices, usage)
+        return Completion(head.id, kind, head.created, head.model, choices, usage, timings)
 
 
 CHAT: Final[Format] = ChatFormat()
@@ -269,10 +283,11 @@ class EventWriter:
         running = self._usage(output_tokens)
         return _event(self._spelling.end(self._head, index, finish_reason, running))
 
-    def closing(self, usage: Usage) -> bytes:
-        """The events that end the stream: the counts if asked for, `[DONE]`."""
-        counts = _event(self._spelling.counts(self._head, usage)) if self._has_usage else b""
-        return counts + DONE
+    def closing(self, usage: Usage, timings: Timings) -> bytes:
+        """The events that end the stream: counts and times if asked for, `[DONE]`."""
+        if not self._has_usage:
+            return DONE
+        return _event(self._spelling.counts(self._head, usage, timings)) + DONE
 
     def failure(self, error: ApiError) -> bytes:
         """The event that tells of an error in the midst of a stream."""

@@ -5,6 +5,7 @@ In requests unknown fields are ignored and null means default; what has a wrong 
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -18,13 +19,22 @@ class ApiError(Exception):
     """A request that cannot be answered. `param` names the field at fault."""
 
     def __init__(
-        self, status: int, message: str, *, param: str | None = None, code: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] = {},
     ) -> None:
         super().__init__(message)
+        self.headers = headers
         self.status, self.message, self.param, self.code = status, message, param, code
 
     def body(self) -> bytes:
         kind = "invalid_request_error" if self.status < 500 else "server_error"
+        if self.status == 429:
+            kind = "rate_limit_error"
         return msgspec.json.encode(
             ErrorBody(error=ErrorDetail(self.message, kind, self.param, self.code))
         )
@@ -168,6 +178,8 @@ class GenerationRequest(Struct, kw_only=True):
     repetition_penalty: Annotated[float, Meta(gt=0)] | None = None
     stop: str | list[str] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    priority: int | None = None
+    request_id: str | None = None
 
     @property
     def num_logprobs(self) -> int | None:
@@ -309,6 +321,16 @@ class ToolCallDelta(Struct, omit_defaults=True):
     function: FunctionDelta | None = None
 
 
+class Timings(Struct, omit_defaults=True):
+    """Where the time went, as llama.cpp says it, and the phases that it does not have."""
+
+    queue_ms: float | None = None
+    encode_ms: float | None = None
+    prompt_ms: float | None = None
+    transfer_ms: float | None = None
+    predicted_ms: float | None = None
+
+
 class Delta(Struct, omit_defaults=True):
     role: str | None = None
     content: str | None = None
@@ -356,6 +378,7 @@ class ChatChunk(Struct):
     model: str
     choices: list[ChatChunkChoice]
     usage: ChunkUsage = UNSET
+    timings: Timings | UnsetType = UNSET
 
 
 class AssistantMessage(Struct):
@@ -379,6 +402,7 @@ class ChatCompletion(Struct):
     model: str
     choices: list[ChatChoice]
     usage: Usage
+    timings: Timings
 
 
 class CompletionChoice(Struct):
@@ -395,6 +419,7 @@ class Completion(Struct):
     model: str
     choices: list[CompletionChoice]
     usage: ChunkUsage = UNSET
+    timings: Timings | UnsetType = UNSET
 
 
 class Model(Struct):

@@ -26,6 +26,7 @@ from reference_engine.server.protocol import (
     Natural,
     ResponseFormat,
     StreamOptions,
+    Timings,
     Tool,
     ToolCall,
     Usage,
@@ -109,6 +110,8 @@ class ResponsesRequest(Struct, kw_only=True):
     ignore_eos: bool | None = None
     thinking_token_budget: Natural | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    priority: int | None = None
+    request_id: str | None = None
 
     def chat(self) -> ChatRequest:
         """The same request of a chat. Raises ApiError for what needs stored answers."""
@@ -138,6 +141,8 @@ class ResponsesRequest(Struct, kw_only=True):
             ignore_eos=self.ignore_eos,
             thinking_token_budget=self.thinking_token_budget,
             chat_template_kwargs=self.chat_template_kwargs,
+            priority=self.priority,
+            request_id=self.request_id,
         )
 
     def _messages(self) -> list[Message]:
@@ -220,6 +225,7 @@ class Response(Struct, kw_only=True):
     reasoning: ReasoningOptions
     text: TextOptions
     usage: ResponseUsage | None = None
+    timings: Timings | UnsetType = UNSET
 
 
 class ResponsesFormat:
@@ -255,12 +261,18 @@ class ResponsesFormat:
         )
 
     def ended(
-        self, head: Head, finish_reason: str, output: list[OutputItem], usage: Usage
+        self,
+        head: Head,
+        finish_reason: str,
+        output: list[OutputItem],
+        usage: Usage,
+        timings: Timings,
     ) -> Response:
         """The response when it is over."""
         is_cut = finish_reason == "length"
         response = self.response(head, "incomplete" if is_cut else "completed", output)
         response.incomplete_details = IncompleteDetails("max_output_tokens") if is_cut else None
+        response.timings = timings
         thoughts = usage.completion_tokens_details
         cached = usage.prompt_tokens_details
         response.usage = ResponseUsage(
@@ -272,7 +284,7 @@ class ResponsesFormat:
         )
         return response
 
-    def whole(self, head: Head, choices: list[Whole], usage: Usage) -> Response:
+    def whole(self, head: Head, choices: list[Whole], usage: Usage, timings: Timings) -> Response:
         (choice,) = choices
         output = []
         if choice.reasoning:
@@ -284,7 +296,7 @@ class ResponsesFormat:
         elif choice.text or not output:
             piece = Piece(Kind.TEXT, "")
             output.append(_finished(_begun(head, len(output), piece), choice.text))
-        return self.ended(head, choice.finish_reason, output, usage)
+        return self.ended(head, choice.finish_reason, output, usage, timings)
 
 
 _PART_OF: Final = {Kind.TEXT: "output_text", Kind.REASONING: "reasoning_text"}
@@ -321,8 +333,9 @@ class ResponsesWriter:
         self._finish_reason = finish_reason
         return self._close()
 
-    def closing(self, usage: Usage) -> bytes:
-        response = self._spelling.ended(self._head, self._finish_reason, self._output, usage)
+    def closing(self, usage: Usage, timings: Timings) -> bytes:
+        reason = self._finish_reason
+        response = self._spelling.ended(self._head, reason, self._output, usage, timings)
         return self._event(response.status, response=response)
 
     def failure(self, error: ApiError) -> bytes:

@@ -63,7 +63,7 @@ class CheckedExecutor(RooflineExecutor):
         assert self.seated <= {one.id for one in worker.running}
         for one in worker.waiting:
             assert (one.block_table, one.num_computed_tokens) == ([], 0)
-        queue = [one.id for one in worker.waiting]
+        queue = [(one.params.priority, one.id) for one in worker.waiting]
         assert queue == sorted(queue)  # preempted ones keep their place
 
     def release(self, sequence: Any) -> None:

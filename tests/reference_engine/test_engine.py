@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_engine.config import EngineConfig
-from reference_engine.engine import Engine, PromptTooLongError
+from reference_engine.engine import Engine, PromptTooLongError, QueueFullError
 from reference_engine.executors import Roofline
 from reference_engine.policies import ChunkedPrefill, Colocated, Policy
 from reference_engine.sequence import Phase, SamplingParams, Sequence
@@ -64,7 +64,7 @@ REQUESTS = st.lists(
         st.integers(0, 40),  # arrives at, in steps of 5 ms
         st.integers(1, 30),  # prompt tokens
         st.integers(1, 20),  # output tokens
-        st.integers(0, 2),  # which of three prompts, so that prefixes are shared
+        st.integers(0, 2),  # which of three prompts, so that prefixes are shared; its priority
         st.none() | st.integers(0, 30),  # cancelled after, in steps of 5 ms
     ),
     max_size=14,
@@ -100,7 +100,7 @@ def test_no_deadlock_under_tiny_pools(
     async def one(engine: Engine, request: tuple[int, int, int, int, int | None]) -> None:
         at, prompt, outputs, which, patience = request
         await asyncio.sleep(at * 0.005)
-        params = SamplingParams(max_tokens=outputs, seed=1)
+        params = SamplingParams(max_tokens=outputs, seed=1, priority=which)
         sequence = engine.submit([which] * prompt, params)
 
         async def read() -> list[int]:
@@ -378,3 +378,56 @@ def test_a_simulation_repeats_bit_by_bit() -> None:
             return [(tuple(one.stamps_s.values()), one.output_ids) for one in sequences]
 
     assert run_virtually(main) == run_virtually(main)
+
+
+@POLICIES
+def test_the_urgent_go_first(policy: Policy) -> None:
+    """Lower numbers first, and among equals the oldest; the batch is not emptied for them."""
+
+    async def main() -> None:
+        async with checked_engine(small(policy=policy, max_sequences=1)) as (engine, _):
+            ranks = [0, 5, 1, 5, -3, 1]
+            sequences = [
+                engine.submit([i] * 5, SamplingParams(max_tokens=3, priority=rank))
+                for i, rank in enumerate(ranks)
+            ]
+            await asyncio.sleep(5)
+            assert all(one.is_finished for one in sequences)
+            begun = sorted(sequences, key=lambda one: one.stamps_s["prefilling"])
+            assert [one.id for one in begun] == [4, 0, 2, 5, 1, 3]
+
+    run_virtually(main)
+
+
+def test_the_least_urgent_gives_way() -> None:
+    """When blocks run out, not the youngest but the one that matters least is preempted."""
+
+    async def main() -> None:
+        async with checked_engine(small(num_blocks=12, max_model_len=48)) as (engine, _):
+            ranks = [9, 0, 0]
+            sequences = [
+                engine.submit([i] * 5, SamplingParams(max_tokens=30, priority=rank))
+                for i, rank in enumerate(ranks)
+            ]
+            await asyncio.sleep(60)
+            assert all(len(one.output_ids) == 30 for one in sequences)
+            assert sequences[0].num_preemptions > 0
+            assert sequences[1].num_preemptions == 0
+
+    run_virtually(main)
+
+
+def test_a_full_queue_refuses() -> None:
+    """As many as the batch seats and the queue holds are let in; afterwards there is room again."""
+
+    async def main() -> None:
+        async with checked_engine(small(max_sequences=2, max_queue=3)) as (engine, _):
+            params = SamplingParams(max_tokens=9)
+            taken = [engine.submit([i] * 5, params) for i in range(5)]
+            with pytest.raises(QueueFullError, match="waiting already"):
+                engine.submit([9] * 5, params)
+            await asyncio.sleep(5)
+            assert all(one.is_finished for one in taken)
+            assert len(await answer(engine, [9] * 5, params)) == 9
+
+    run_virtually(main)

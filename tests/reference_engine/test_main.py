@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,28 @@ def test_it_says_where_it_listens_and_stops_on_sigterm(tmp_path: Path) -> None:
         assert process.wait(10) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_it_logs_what_it_emits(tmp_path: Path) -> None:
+    """On the clock of this machine, whole when the server has ended."""
+    path = tmp_path / "emit.jsonl"
+    with started(*FAST, "--emit-log", str(path)) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        asked_s = time.monotonic()
+        body = {"prompt": "x", "max_tokens": 3, "request_id": "mine", "ignore_eos": True}
+        request = urllib.request.Request(
+            f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert json.load(response)["usage"]["completion_tokens"] == 3
+        answered_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0]["request"] == "mine"
+    assert sum(line.get("emitted") == [0] for line in lines) == 3
+    assert all(asked_s < line["at_s"] < answered_s for line in lines)
 
 
 def test_it_ends_with_its_parent() -> None:

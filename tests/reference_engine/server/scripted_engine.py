@@ -35,7 +35,11 @@ class ScriptedEngine:
         self.is_cancelled = asyncio.Event()
 
     def submit(
-        self, prompt_ids: list[int], params: SamplingParams, guide: Guide | None = None
+        self,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        guide: Guide | None = None,
+        name: str | None = None,
     ) -> Sequence:
         if self.refusal is not None:
             raise self.refusal

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as TokenizerFile
 from tokenizers.models import WordLevel
 
+from benchsuite.endpoints.openai_dialect import decode_stream
+from benchsuite.exchange import Exchange
 from reference_engine.config import EngineConfig
-from reference_engine.engine import PromptTooLongError
+from reference_engine.engine import PromptTooLongError, QueueFullError
 from reference_engine.executors import Roofline
 from reference_engine.server.api import Api, EventStream, Reply, open_api
 from reference_engine.server.protocol import ChatRequest, CompletionRequest
@@ -369,6 +371,38 @@ async def test_a_failure_without_a_stream_is_a_500() -> None:
     """No half answer passes for a whole one."""
     reply = await post(api(ScriptedEngine([1], fails_after=0)), CHAT, **HELLO, max_tokens=2)
     assert reply.status == 500
+
+
+async def test_a_full_queue_is_a_429_that_says_when() -> None:
+    """With Retry-After in whole seconds, as clients' own retries read it."""
+    engine = ScriptedEngine([1])
+    engine.refusal = QueueFullError(7, 2.3)
+    reply = await post(api(engine), CHAT, **HELLO, stream=True)
+    error = parsed(reply)["error"]
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "3")
+    assert (error["type"], error["code"]) == ("rate_limit_error", "queue_full")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_timings_say_where_the_time_went(stream: bool) -> None:
+    """Queue, prefill and decode of the answer, in milliseconds, as the suite's client reads them;
+    in a stream beside the usage that was asked for."""
+    async with open_api(EngineConfig(model="8b", executor=Roofline())) as server:
+        usage = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        reply = await post(server, CHAT, **HELLO, max_tokens=3, **usage)
+        body = (await events(reply))[-2] if stream else parsed(reply)
+    assert body["timings"].keys() == {"queue_ms", "prompt_ms", "predicted_ms"}
+    assert all(value > 0 for value in body["timings"].values())
+    data = json.dumps(body).encode()
+    exchange = Exchange(
+        request_id=0, stamp_source="virtual", framing="none", reads=[data], read_s=[0.0]
+    )
+    stages = decode_stream(exchange, len).server_s
+    assert stages == {
+        "queue": pytest.approx(body["timings"]["queue_ms"] / 1e3),
+        "prefill": pytest.approx(body["timings"]["prompt_ms"] / 1e3),
+        "decode": pytest.approx(body["timings"]["predicted_ms"] / 1e3),
+    }
 
 
 @pytest.mark.parametrize("read", [0, 1])
