@@ -150,6 +150,57 @@ def convert(
     stderr.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
+@app.command()
+def describe(
+    target: Annotated[
+        str, typer.Argument(metavar="SCENARIO|TRACE", help="A scenario (.yaml), or a trace.")
+    ],
+    format_name: Annotated[
+        str, typer.Option("--from", metavar="FORMAT", help="The format of a trace.")
+    ] = "jsonl",
+    options: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Of the scenario, or of the format."),
+    ] = [],  # noqa: B006  typer reads it and never changes it
+    cache_tokens: Annotated[
+        list[int],
+        typer.Option("--cache-tokens", metavar="N", help="Prefix hits of such a cache, too."),
+    ] = [],  # noqa: B006
+    block_tokens: Annotated[
+        int | None,
+        typer.Option("--block-tokens", metavar="N", help="Of the cache. Default: the trace's."),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also plot it, on one page.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a workload holds: rate, burstiness, lengths, turns, prefixes. Sends nothing."""
+    import msgspec
+
+    from benchsuite import preview
+    from benchsuite.report import workload
+    from benchsuite.workloads import description
+
+    if Path(target).suffix in (".yaml", ".yml"):
+        asked = preview.of_scenario(Path(target), options)
+    else:
+        asked = preview.of_trace(target, format_name, _pairs(options))
+    found, columns = description.describe(
+        asked.sessions,
+        asked.starts_s,
+        asked.count,
+        cache_tokens=cache_tokens,
+        block_tokens=block_tokens,
+    )
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+    else:
+        workload.show(asked.name, asked.notes, found, _console())
+    if page is not None:
+        workload.write(asked.name, asked.notes, found, columns, page)
+
+
 def _pairs(options: list[str]) -> dict[str, str]:
     found = {}
     for option in options:

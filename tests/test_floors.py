@@ -19,7 +19,7 @@ FLOORS = {
         {"__main__"},
         {"cli"},
         {"selftest"},  # whole runs against a server that knows the truth
-        {"runner", "catalogue"},  # `run` ends with the report, so the report lies below
+        {"runner", "catalogue", "preview"},  # `run` ends with the report, so the report lies below
         {"report"},  # charts and pages of a RunResult
         {"loadgen", "results"},
         {"scenario"},

@@ -8,6 +8,7 @@ Text from outside is made visible and escaped where the template writes it, in o
 import base64
 import gzip
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -38,28 +39,37 @@ def write(result: RunResult, data: RunData, path: Path) -> None:
 
 def render(result: RunResult, data: RunData) -> str:
     """The page. The same run gives the same page, letter by letter."""
+    return page(
+        "template.html.jinja",
+        charts(result, data),
+        result=result,
+        facts=sections.facts(result),
+        metrics=sections.metrics(result),
+        targets=sections.targets(result),
+        instrument=sections.instrument(result),
+        checks=sections.checks(result),
+        slowest_head=sections.SLOWEST_HEAD,
+        slowest=sections.slowest_requests(data),
+        failures=sections.failures(data),
+        scenario=sections.scenario_text(result),
+        environment=sections.environment(result),
+    )
+
+
+def page(template: str, drawn: Iterable[Chart], **words: object) -> str:
+    """A page of ours: style, script and charts, and the words that its template asks for."""
     library = _plotly()
     script = _beside("page.js")
     return (
         _templates()
-        .get_template("template.html.jinja")
+        .get_template(template)
         .render(
-            result=result,
             policy=Markup(content_policy(script.encode(), library.text)),
             style=Markup(_beside("style.css")),
             script=Markup(script),
             library=library.packed,
-            drawings=[_drawing(chart) for chart in charts(result, data)],
-            facts=sections.facts(result),
-            metrics=sections.metrics(result),
-            targets=sections.targets(result),
-            instrument=sections.instrument(result),
-            checks=sections.checks(result),
-            slowest_head=sections.SLOWEST_HEAD,
-            slowest=sections.slowest_requests(data),
-            failures=sections.failures(data),
-            scenario=sections.scenario_text(result),
-            environment=sections.environment(result),
+            drawings=[_drawing(chart) for chart in drawn],
+            **words,
         )
     )
 

@@ -21,7 +21,7 @@ def show(result: RunResult, console: Console, folder: Path) -> None:
     console.print(_text(_counts(result)))
     for table in (_metric_table(result), _target_table(result)):
         if table.rows:
-            _print_whole(table, console)
+            print_whole(table, console)
     for gamma in gammas(result):
         console.print(_text(gamma))
     for node in result.nodes:
@@ -31,7 +31,7 @@ def show(result: RunResult, console: Console, folder: Path) -> None:
     console.print(_text(f"Report: {folder / 'report.html'}"), soft_wrap=True)
 
 
-def _print_whole(table: Table, console: Console) -> None:
+def print_whole(table: Table, console: Console) -> None:
     """In full, however narrow the terminal: a number cut short is a wrong one."""
     width = console.width
     wide = console.options.update(max_width=WIDEST)
