@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from benchsuite.endpoints.base import Kind
 from benchsuite.records.record import Record
@@ -77,6 +77,8 @@ def never_sent(request_id: int = 0, **changes: Any) -> Record:
 def table(*records: Record) -> pa.Table:
     """What `requests.parquet` would hold."""
     columns = {name: [getattr(each, name) for each in records] for name in SCHEMA.names}
+    for name in ("tool_calls", "tool_results"):
+        columns[name] = [to_builtins(each) for each in columns[name]]
     return pa.Table.from_pydict(columns, schema=SCHEMA)
 
 

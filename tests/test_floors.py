@@ -57,6 +57,7 @@ LATE = {
     "benchsuite/endpoints/openai_server.py": "aiohttp takes 0.2 s, and only one transport needs it",
     "benchsuite/workloads/pictures.py": "Pillow is an extra, and only JPEG needs it",
     "benchsuite/tools/check.py": "jsonschema takes 0.1 s, and only tool calls need it",
+    "benchsuite/loadgen/energy_meters.py": "an extra, and only where there are boards to ask",
     "benchsuite/endpoints/in_process.py": "the engine's server takes 0.2 s; simulations need it",
     "benchsuite/workloads/formats/hugging_face.py": "an extra; one format needs it",
     "reference_engine/executors/__init__.py": "torch is loaded by an engine that computes, alone",
@@ -91,6 +92,7 @@ LIBRARIES = {
     "transformers": set[str](),
     "datasets": {"benchsuite/workloads/formats/hugging_face.py"},
     "ray": {"benchsuite/loadgen/ray_workers.py"},
+    "pynvml": {"benchsuite/loadgen/energy_meters.py"},
 }
 
 # Decisions: data in, data out.

@@ -131,9 +131,8 @@ def interference(data: RunData) -> Interference:
     shape = (BLOCKS, STRATA, 2)
     num = np.bincount(cell, minlength=np.prod(shape)).reshape(shape).astype(np.float64)
     sums = np.bincount(cell, gaps.length_s, minlength=np.prod(shape)).reshape(shape)
-    rows = np.concatenate((num.reshape(BLOCKS, -1), sums.reshape(BLOCKS, -1)), axis=1)
-    rows = rows.astype(np.float64, copy=False)
-    rows = rows[rows.any(axis=1)]
+    both = np.concatenate((num.reshape(BLOCKS, -1), sums.reshape(BLOCKS, -1)), axis=1)
+    rows: FloatArray = both[both.any(axis=1)].astype(np.float64, copy=False)
     extra_s, share = _extra(rows.sum(axis=0, keepdims=True))
     exposed = float(gaps.is_exposed.mean())
     if len(rows) < MIN_SESSIONS:

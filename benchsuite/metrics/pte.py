@@ -23,6 +23,7 @@ from benchsuite.metrics.token_costs import (
     decode_price,
     gamma_paper,
 )
+from benchsuite.metrics.tool_patterns import pattern_metrics
 from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
 
 MIN_TURNS: Final = 3  # averages of turns that a correlation takes
@@ -171,6 +172,7 @@ def pte_metrics(system: System) -> tuple[Metric, ...]:
                session_cache, lacks=of_cache),
         Metric("pte_per_correct", "PTE per right answer", "tokens", "lower", "run", per_correct,
                lacks=lambda data: system.lacks or lacks_grades(data)),
+        *pattern_metrics(paper, system.lacks),
         *_against_time("pte_paper", "PTE, nothing cached", paper, of_model),
         *_against_time("pte_cache", "PTE, as cached", cache, of_cache),
         *_against_time("tokens", "Prompt and output tokens", tokens, lambda data: None),

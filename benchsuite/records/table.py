@@ -30,6 +30,18 @@ class Arrivals(NamedTuple):
     is_first: BoolArray  # [arrivals]; of its request
 
 
+class ToolUse(NamedTuple):
+    """Calls of tools in a run's answers, and what requests brought back from them."""
+
+    call_request: IntArray  # [calls]; index of the request whose answer called
+    call_name: tuple[str, ...]  # [calls]
+    call_wrong: BoolArray  # [calls]; it could not be carried out
+    result_request: IntArray  # [results]; index of the request that brought it
+    result_failed: BoolArray  # [results]; it holds nothing, or says that the tool failed
+    answer: tuple[str, ...]  # [n]; what the grader took for the answer; "" where nothing was graded
+    text: tuple[str, ...] | None  # [n]; reasoning and answer; None: not kept
+
+
 @dataclass(frozen=True)
 class RunData:
     """Columns over the n requests of a run, ordered by origin. Seconds are from run start.
@@ -81,6 +93,7 @@ class RunData:
         default_factory=dict
     )  # telemetry, [readings, 2]: s, value
     images: IntArray | None = None  # [n]; None: the workload has none
+    tools: ToolUse | None = None  # None: none was called
     _found: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -134,6 +147,7 @@ class RunData:
             chunk_kind=chunk_kind,
             chunk_read=_integers(_ragged(table["chunk_read"])[1]),
             chunk_lag_s=_lags(chunk_start, table["chunk_lag_s"]),
+            tools=_tool_use(table),
             window_s=window_s,
             images=_integers(table["num_images"]) if "num_images" in table.column_names else None,
             num_planned=num_planned,
@@ -225,6 +239,36 @@ _TEXTS = (
     "tokens_from",
     "stamp_source",
 )
+
+
+def _tool_use(table: pa.Table) -> ToolUse | None:
+    """What `tool_calls` and `tool_results` hold; None where both are empty."""
+    if "tool_calls" not in table.column_names:
+        return None
+    call_start, calls = _ragged(table["tool_calls"])
+    result_start, results = _ragged(table["tool_results"])
+    if not call_start[-1] + result_start[-1]:
+        return None
+    exit_code = pc.fill_null(pc.struct_field(results, "exit_code"), 0)  # null: see the problem
+    has_failed = np.asarray(exit_code, dtype=np.int64) != 0
+    is_empty = _integers(pc.struct_field(results, "output_tokens")) == 0
+    has_problem = np.asarray(pc.is_valid(pc.struct_field(results, "problem")), dtype=np.bool_)
+    text = tuple(
+        f"{reasoning}\n{answer}"
+        for reasoning, answer in zip(
+            _texts(table["reasoning_text"]), _texts(table["output_text"]), strict=True
+        )
+    )
+    n = np.arange(len(table))
+    return ToolUse(
+        call_request=np.repeat(n, np.diff(call_start)),
+        call_name=_texts(pc.struct_field(calls, "name")),
+        call_wrong=np.asarray(pc.is_valid(pc.struct_field(calls, "problem")), dtype=np.bool_),
+        result_request=np.repeat(n, np.diff(result_start)),
+        result_failed=has_problem | has_failed | is_empty,
+        answer=_texts(table["answer"]),
+        text=text if pc.any(pc.is_valid(table["output_text"])).as_py() else None,
+    )
 
 
 def _floats(column: Any) -> FloatArray:

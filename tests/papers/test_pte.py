@@ -10,7 +10,10 @@ from benchsuite.metrics.model_shapes import MODELS
 from benchsuite.metrics.pte import pte_metrics, with_gamma
 from benchsuite.metrics.system import System
 from benchsuite.metrics.token_costs import PAPER_PEAK, gamma_exact, gamma_paper
+from benchsuite.metrics.tool_patterns import PATTERNS
 from benchsuite.records.table import RunData
+from benchsuite.records.tool_events import JudgedCall
+from benchsuite.tools.base import ToolResult
 from tests.runs import record, run
 
 PRINTED = {
@@ -151,3 +154,123 @@ def test_pte_of_turns_foretells_time_where_output_tokens_do_not() -> None:
     data = run(*records)
     assert _metric("pte_paper_time_r", data)[0] > 0.95
     assert _metric("pte_paper_turn_time_r", data)[0] > _metric("pte_paper_time_r", data)[0]
+
+
+# Inefficiency patterns, appendix E
+
+
+def _call(name: str, problem: Any = None) -> JudgedCall:
+    return JudgedCall(id="1", name=name, arguments="{}", problem=problem, detail=None)
+
+
+def _result(name: str, output_tokens: int = 5, exit_code: int = 0) -> ToolResult:
+    return ToolResult(
+        call_id="1", name=name, started_s=0.0, ended_s=0.1, exit_code=exit_code, problem=None,
+        output="", output_tokens=output_tokens,
+    )  # fmt: skip
+
+
+LABELLED: dict[str, tuple[set[str], tuple[dict[str, Any], ...]]] = {
+    "plain": (
+        set(),
+        (
+            {"tool_calls": (_call("python"),), "reasoning_text": "let me compute 6 * 7"},
+            {"tool_results": (_result("python"),), "output_text": "42", "answer": "42"},
+        ),
+    ),
+    "no tool": (set(), ({"output_text": "42", "answer": "42"},)),
+    "confirmed": (
+        {"confirmatory_calls"},
+        (
+            {"tool_calls": (_call("python"),), "reasoning_text": "it is 42; let me check"},
+            {"tool_results": (_result("python"),), "output_text": "42", "answer": "42"},
+        ),
+    ),
+    "another number": (
+        set(),
+        (
+            {"tool_calls": (_call("python"),), "reasoning_text": "142 or 420, let me check"},
+            {"tool_results": (_result("python"),), "output_text": "42", "answer": "42"},
+        ),
+    ),
+    "searched what was known": (
+        set(),  # no code was run
+        (
+            {"tool_calls": (_call("search"),), "reasoning_text": "it is 42; let me check"},
+            {"tool_results": (_result("search"),), "output_text": "42", "answer": "42"},
+        ),
+    ),
+    "mixed": (
+        {"tool_mixing", "toolset_mixing"},
+        (
+            {"tool_calls": (_call("python"), _call("search"))},
+            {"tool_results": (_result("python"), _result("search")), "answer": "7"},
+        ),
+    ),
+    "web": (
+        {"tool_mixing"},
+        ({"tool_calls": (_call("search"),)}, {"tool_calls": (_call("visit"),)}, {"answer": "7"}),
+    ),
+    "nothing back": (
+        {"tool_errors"},
+        (
+            {"tool_calls": (_call("python"),)},
+            {"tool_results": (_result("python", output_tokens=0),), "answer": "7"},
+        ),
+    ),
+    "failed": (
+        {"tool_errors"},
+        (
+            {"tool_calls": (_call("python"),)},
+            {"tool_results": (_result("python", exit_code=1),), "answer": "7"},
+        ),
+    ),
+    "no JSON": ({"format_collapse"}, ({"tool_calls": (_call("python", "malformed_json"),)},)),
+    "no such tool": ({"format_collapse"}, ({"tool_calls": (_call("pyhton", "unknown_tool"),)},)),
+}
+
+
+def _labelled(**more: Any) -> RunData:
+    records = [
+        record(
+            100 * session + turn,
+            session_id=session,
+            turn=turn,
+            **{"output_text": "", **fields, **more},
+        )
+        for session, (_, turns) in enumerate(LABELLED.values())
+        for turn, fields in enumerate(turns)
+    ]
+    return run(*records, window_s=(0.0, 1e6))
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS])
+def test_each_pattern_is_found_where_it_is_and_nowhere_else(pattern: str) -> None:
+    """Precision and recall of 1 on sessions whose patterns are known."""
+    found = PATTERNS[pattern][1](_labelled())
+    expected = [pattern in patterns for patterns, _ in LABELLED.values()]
+    assert found.tolist() == expected
+    assert any(expected)
+
+
+def test_a_pattern_costs_what_its_sessions_cost_over_those_without_any() -> None:
+    """All turns cost the same here, so two or three turns over one or two: 2 / (7 / 4)."""
+    told = System(model=MODELS["llama-3.1-8b"], accelerator=ACCELERATORS["h100-pcie"])
+    metrics = {one.name: one for one in pte_metrics(told)}
+    data = _labelled()
+    assert metrics["tool_errors"].values(data)[0] == pytest.approx(2 / len(LABELLED))
+    assert metrics["tool_errors_cost"].values(data)[0] == pytest.approx(2 / (7 / 4))
+
+
+def test_patterns_without_calls_or_text_are_absent() -> None:
+    metrics = {one.name: one for one in pte_metrics(System())}
+
+    def reason(name: str, data: RunData) -> str:
+        lacks = metrics[name].lacks
+        assert lacks is not None
+        return lacks(data) or ""
+
+    assert reason("tool_mixing", run(record(0))) == "no tool was called"
+    assert "capture: text" in reason("confirmatory_calls", _labelled(output_text=None))
+    assert "no deployment.model" in reason("tool_mixing_cost", _labelled())
+    assert reason("tool_mixing", _labelled()) == ""
