@@ -4,6 +4,7 @@ recorded, and everything else is a pure function of the records.
 `report` starts at the records; `recover` where a killed run left its spool.
 """
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from benchsuite.metrics.quality import grade
 from benchsuite.metrics.statistics import measurement_window
 from benchsuite.records import client as client_file
 from benchsuite.records import requests as requests_file
+from benchsuite.records import telemetry
 from benchsuite.records.record import Record
 from benchsuite.records.spool import read_facts, read_spool
 from benchsuite.records.table import RunData
@@ -31,6 +33,7 @@ from benchsuite.report import html
 from benchsuite.results import curve, tables
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
+from benchsuite.results.imports.base import Imported
 from benchsuite.results.result import RunResult
 from benchsuite.scenario import Scenario, dump, load, save
 from benchsuite.workloads import tokenizer as tokenizers
@@ -100,8 +103,19 @@ def keep_records(scenario: Scenario, folder: Path) -> int:
     if num == 0:
         path.unlink()
     else:
+        start_s = min(_starts_s(spool))
+        telemetry.keep(spool, folder / telemetry.FILE_NAME, start_s)
         shutil.rmtree(spool)
     return num
+
+
+def _starts_s(spool: Path) -> Iterator[float]:
+    """Of each worker: the run's zero on its machine's clock."""
+    for path in sorted(spool.glob("*.arrows")):
+        try:
+            yield float(read_facts(path)["start_s"])
+        except pa.ArrowInvalid:
+            continue  # its worker was killed before the head of the file was written
 
 
 def holds_records(scenario: Scenario, folder: Path) -> bool:
@@ -136,8 +150,7 @@ def _records(scenario: Scenario, spool: Path) -> Iterator[Record]:
 def report(folder: Path) -> RunResult:
     """Everything derived, from the records on disk: result.json, the CSVs, report.html."""
     scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
-    table = requests_file.read(folder / requests_file.FILE_NAME)
-    data = _columns(table, facts, warmup_s=scenario.limits.warmup)
+    data = read(folder, scenario, facts)
     result = RunResult.of(
         data,
         name=scenario.name,
@@ -160,6 +173,18 @@ def report(folder: Path) -> RunResult:
     return result
 
 
+def data_of(folder: Path) -> RunData:
+    """The records of a run folder as columns, for whoever wants nothing else of it."""
+    return read(folder, load(folder / SCENARIO_NAME), Facts.load(folder))
+
+
+def read(folder: Path, scenario: Scenario, facts: Facts) -> RunData:
+    """The records of a run folder, and what was read beside them."""
+    table = requests_file.read(folder / requests_file.FILE_NAME)
+    data = _columns(table, facts, warmup_s=scenario.limits.warmup)
+    return dataclasses.replace(data, samples=telemetry.read(folder / telemetry.FILE_NAME))
+
+
 def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
     """The records as columns, with the window that counts."""
     ran_out = not facts.planned_due_s and len(table) == facts.num_planned  # of a closed loop
@@ -179,6 +204,25 @@ def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
         planned_due_s=np.asarray(facts.planned_due_s, dtype=np.float64),
         partial=facts.partial,
     )
+
+
+def keep_imported(found: Imported, folder: Path, *, command: str) -> RunResult:
+    """Another tool's run as a run folder, with everything that is derived."""
+    with _folder_of(found.scenario, folder):
+        save(found.scenario, folder / SCENARIO_NAME)
+        facts = Facts(
+            started_at=found.started_at,
+            command=command,
+            environment=Environment.unknown(),
+            endpoint=found.scenario.endpoint.title,
+            num_planned=len(found.records),
+            planned_due_s=(),
+            warnings=found.notes,
+            partial=None,
+        )
+        facts.save(folder)
+        requests_file.write(found.records, folder / requests_file.FILE_NAME)
+    return report(folder)
 
 
 def recover(folder: Path) -> RunResult:

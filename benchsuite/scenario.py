@@ -36,6 +36,21 @@ class Limits(Spec, frozen=True):
             )
 
 
+class Telemetry(Spec, frozen=True):
+    """What is read beside the requests while they run."""
+
+    server: str = "auto"
+    every: Seconds = 1.0  # between two readings
+
+    def __post_init__(self) -> None:
+        if self.server not in ("auto", "off") and not self.server.startswith(
+            ("http://", "https://")
+        ):
+            raise ValueError(f"server: expected auto, off or http://..., got {self.server!r}")
+        if not self.every:
+            raise ValueError("every: expected more than 0")
+
+
 class Scenario(Spec, frozen=True, kw_only=True):
     """A question: what is asked of which server, when, for how long, and what counts as good."""
 
@@ -49,6 +64,7 @@ class Scenario(Spec, frozen=True, kw_only=True):
     slo: dict[str, Slo] = {}  # by class; `default` is the class of requests that name none
     deployment: Deployment = Deployment()  # what stands behind the endpoint
     validity: Validity = Validity()  # when the run's numbers may not be used
+    telemetry: Telemetry = Telemetry()  # what is read beside the requests
     tokenizer: NameOrPath = "bundled"  # bundled, a tokenizer.json (or its folder), or a hub id
     workers: Count | None = None  # processes that send; None: chosen from the load and the cores
     capture: Literal["none", "text"] = "none"  # text: keep what the model wrote

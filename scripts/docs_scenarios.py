@@ -30,7 +30,7 @@ from benchsuite.metrics.objectives import Idle, Line, Pace
 from benchsuite.metrics.slo import Slo
 from benchsuite.metrics.system import Prices
 from benchsuite.metrics.validity import Validity
-from benchsuite.scenario import Limits, Scenario
+from benchsuite.scenario import Limits, Scenario, Telemetry
 from benchsuite.workloads import Workload
 from benchsuite.workloads.durations import Durations
 from benchsuite.workloads.formats import TraceFormat
@@ -92,6 +92,7 @@ GROUPS: Final = (
     Group("Accelerators", Accelerator, "`deployment.accelerator`, in numbers"),
     Group("Prices", Prices, "`deployment.prices`, or the file that it names"),
     Group("Validity", Validity, "`validity`"),
+    Group("Telemetry", Telemetry, "`telemetry`: what is read beside the requests"),
     Group("Engine", EngineConfig, "`endpoint.engine` of `reference_engine` and `in_process`"),
     Group("Behaviour", Behaviour, "`endpoint.engine.behaviour`"),
     Group("Executors", Executor, "`endpoint.engine.executor`"),
@@ -214,6 +215,7 @@ _LINES: Final = {
     "MarkovPriority.levels": "the priorities there are",
     "Timestamps.quantum": "step of the trace's clock, within which times are spread",
     "ClosedLoop.concurrency": "sessions in flight at all times",
+    "Telemetry.server": "its `/metrics`: `auto` (asked where the endpoint is one), `off`, or a URL",
     "Slo.ttft": "time to first token",
     "Slo.ttfo": "time to first visible output",
     "Slo.tpot": "time per output token",
@@ -718,6 +720,7 @@ deployment:
     usd_per_million_output_tokens: 0.4
 """,
     "Validity": "validity: {send_delay: 10ms, errors: 0.05, min_requests: 100}",
+    "Telemetry": 'telemetry: {server: "http://localhost:9090/metrics", every: 500ms}',
     "EngineConfig": """
 endpoint:
   type: reference_engine

@@ -65,6 +65,9 @@ class ScriptedServer:
         self.num_connections += 1
         try:
             while request := await _request(reader, connection):
+                if (request.method, request.path) == ("GET", "/metrics"):
+                    writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    continue  # telemetry asks every server once; the scripts are for the rest
                 self.requests.append(request)
                 script = self._scripts[min(len(self.requests), len(self._scripts)) - 1]
                 await self._play(script, writer)

@@ -18,7 +18,7 @@ FLOORS = {
     "benchsuite": [
         {"__main__"},
         {"cli"},
-        {"selftest"},  # whole runs against a server that knows the truth
+        {"selftest", "sweep"},  # whole runs: against a server that knows the truth; many of them
         {"runner", "catalogue", "preview"},  # `run` ends with the report, so the report lies below
         {"report"},  # charts and pages of a RunResult
         {"loadgen", "results"},
@@ -82,7 +82,7 @@ LIBRARIES = {
     "safetensors": {"reference_engine/model/"},
     "aiohttp": {"benchsuite/endpoints/aiohttp_transport.py", "reference_engine/server/app.py"},
     "httptools": {"benchsuite/endpoints/http_framing.py"},
-    "httpx": {"benchsuite/endpoints/openai_server.py"},
+    "httpx": {"benchsuite/endpoints/openai_server.py", "benchsuite/loadgen/telemetry.py"},
     "PIL": {"benchsuite/workloads/pictures.py"},
     "jsonschema": {"benchsuite/tools/check.py"},
     "llguidance": {"reference_engine/server/grammar.py"},

@@ -30,6 +30,7 @@ from benchsuite.loadgen.driver import Counters, Stop
 from benchsuite.loadgen.progress import progress
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import LEAD_S, SPOOL_NAME, Share, send
+from benchsuite.loadgen.telemetry import reading
 from benchsuite.records.node import Node
 from benchsuite.scenario import Scenario
 from benchsuite.workloads import tokenizer as tokenizers
@@ -70,7 +71,10 @@ def send_all(
 
     async def main() -> str | None:
         loop = asyncio.get_running_loop()
-        async with scenario.endpoint.started(folder) as endpoint:
+        async with (
+            scenario.endpoint.started(folder) as endpoint,
+            reading(scenario.telemetry, endpoint, folder / SPOOL_NAME),
+        ):
             if num_workers > 1:
                 return await _many(scenario, schedule, endpoint, folder, console, num_workers, stop)
             counters = Counters()

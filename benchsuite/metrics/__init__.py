@@ -55,6 +55,17 @@ from benchsuite.metrics.overlap import (
     prefill_interference_share_interval,
 )
 from benchsuite.metrics.pte import pte_metrics
+from benchsuite.metrics.server import (
+    kv_usage,
+    preemptions,
+    prefix_hit_share,
+    server_queue_time,
+    server_running,
+    server_ttft,
+    server_waiting,
+    ttft_outside_server,
+    untold,
+)
 from benchsuite.metrics.slo import Slos, slo_of
 from benchsuite.metrics.slo_metrics import good_rate_of, slo_metrics
 from benchsuite.metrics.smoothness import (
@@ -131,6 +142,22 @@ METRICS: tuple[Metric, ...] = (
     Metric("send_delay", "Send delay", "s", "lower", "request", send_delay, over="sent"),
     Metric("issue_delay", "Issue delay", "s", "lower", "request", issue_delay, over="sent"),
     Metric("client_lag", "Client lag", "s", "lower", "chunk", client_lag, over="sent"),
+    Metric("server_ttft", "TTFT, by the server", "s", "lower", "run", server_ttft,
+           lacks=untold("ttft_s_sum")),
+    Metric("ttft_outside_server", "TTFT outside it", "s", "lower", "run", ttft_outside_server,
+           lacks=untold("ttft_s_sum")),
+    Metric("server_queue_time", "Queue time", "s", "lower", "run", server_queue_time,
+           lacks=untold("queue_time_s_sum")),
+    Metric("server_running", "Requests running", "requests", "neither", "run", server_running,
+           lacks=untold("running")),
+    Metric("server_waiting", "Requests waiting", "requests", "lower", "run", server_waiting,
+           lacks=untold("waiting")),
+    Metric("kv_usage", "KV cache used, at most", "share", "neither", "run", kv_usage,
+           lacks=untold("kv_usage_share")),
+    Metric("prefix_hit_share", "Prefix cache hits", "share", "higher", "run", prefix_hit_share,
+           lacks=untold("prefix_queries_total", "prefix_hit_share")),
+    Metric("preemptions", "Preemptions", "times", "lower", "run", preemptions,
+           lacks=untold("preemptions_total")),
     Metric("connect_time", "Connect time", "s", "lower", "request", connect_time, over="sent"),
 )  # fmt: skip
 

@@ -58,7 +58,9 @@ class Summary(Struct, frozen=True, kw_only=True):
     """One metric over one run. None stands where there is no such number; `refused` says why.
 
     Intervals are 95 %. `refused[quantile]` is the n that it would take. A per-run metric has n = 1,
-    its value in `mean`, and no quantiles.
+    its value in `mean`, and no quantiles. `num_independent` sessions say as much as all of these,
+    which waited together. `with_failures` holds the quantiles with every request that did not end
+    well as infinitely late (null: so many failed that the quantile is), where there were any.
     """
 
     metric: str
@@ -85,3 +87,5 @@ class Summary(Struct, frozen=True, kw_only=True):
     p90_ci: Interval | None = None
     p99_ci: Interval | None = None
     refused: dict[str, int] = {}
+    num_independent: float | None = None
+    with_failures: dict[str, float | None] = {}

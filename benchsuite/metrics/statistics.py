@@ -2,7 +2,8 @@
 
 One way each: quantiles interpolate linearly (Hyndman and Fan's type 7, numpy's default, what other
 tools print); a quantile's interval is two order statistics (binomial), with the effective number of
-values where they come in sessions; a mean's is a bootstrap over sessions; a share's is Wilson's.
+values where they come in sessions; a mean's is a block bootstrap over sessions; a share's is
+Wilson's.
 They speak of this run: another run of the same scenario differs by more than they say.
 """
 
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from benchsuite.metrics.base import Interval
+from benchsuite.metrics.steady import effective_size
 from benchsuite.records.table import FloatArray, IntArray
 from benchsuite.streams import rng
 
@@ -33,6 +35,8 @@ Z: Final = 1.959963984540054  # standard normal quantile of 1 - TAIL
 MIN_SESSIONS: Final = 8  # a bootstrap over fewer covers far less than it says
 RESAMPLES: Final = 2000
 MAX_GROUPS: Final = 1000  # sessions are dealt into so many; the interval's width is off by ~2 %
+MIN_BLOCKS: Final = 16  # blocks of a mean at least, however long the correlation
+UNCORRELATED: Final = 1.5  # sessions that say as much as one; below, the difference is noise
 
 
 class Quantile(NamedTuple):
@@ -173,22 +177,60 @@ def wilson(met: int, num: int) -> Interval | None:
     return low, high
 
 
-def mean_intervals(sums: FloatArray, counts: FloatArray) -> list[Interval | None]:
-    """Intervals of several means by one bootstrap over sessions.
+def effective_sessions(sums: FloatArray, counts: FloatArray) -> FloatArray:
+    """How many independent sessions say as much as these do, [m]; rows in order of time.
 
-    `sums[s, m]` and `counts[s, m]`: sum and number of metric m's values in session s. Sessions are
-    drawn with replacement, the same draws for every metric; a mean is sum of sums / sum of counts.
-    Seeded: the same numbers give the same interval. None below MIN_SESSIONS sessions with values.
+    Sessions that follow each other waited in the same queue: their means are correlated. See
+    `steady.correlation_time`.
+    """
+    found = np.zeros(sums.shape[1])
+    for m in range(sums.shape[1]):
+        present = counts[:, m] > 0
+        found[m] = effective_size(sums[present, m] / counts[present, m])
+    return found
+
+
+def mean_intervals(
+    sums: FloatArray, counts: FloatArray, independent: FloatArray | None = None
+) -> list[Interval | None]:
+    """Intervals of several means by a block bootstrap over sessions.
+
+    `sums[s, m]` and `counts[s, m]`: sum and number of metric m's values in session s, in order of
+    time; `independent[m]`: their `effective_sessions`, where they are known. Blocks of neighbouring
+    sessions are drawn with replacement, twice as long as they are correlated (one session, where
+    they are not); a mean is sum of sums / sum of counts. Künsch, "The jackknife and the bootstrap
+    for general stationary observations", Annals of Statistics 1989, with blocks that do not
+    overlap. Seeded: the same numbers give the same interval. None below MIN_SESSIONS sessions with
+    values.
     """
     num_with_values = (counts > 0).sum(axis=0)
+    intervals: list[Interval | None] = [None] * sums.shape[1]
     if not len(sums) or not counts.any():
-        return [None] * sums.shape[1]
-    totals = resampled(counts)
-    means = np.divide(resampled(sums), totals, out=np.full_like(totals, np.nan), where=totals > 0)
-    return [
-        percentile_interval(means[:, m]) if num >= MIN_SESSIONS else None
-        for m, num in enumerate(num_with_values)
-    ]
+        return intervals
+    if independent is None:
+        independent = effective_sessions(sums, counts)
+    correlation = num_with_values / np.maximum(independent, 1.0)
+    num_blocks = np.array([_num_blocks(len(sums), float(each)) for each in correlation])
+    for blocks in np.unique(num_blocks).tolist():
+        chosen = np.flatnonzero((num_blocks == blocks) & (num_with_values >= MIN_SESSIONS))
+        edges = np.arange(blocks) * len(sums) // blocks
+        weights = _draws(blocks)
+        totals = weights @ np.add.reduceat(counts[:, chosen], edges)
+        drawn = weights @ np.add.reduceat(sums[:, chosen], edges)
+        means = np.divide(drawn, totals, out=np.full_like(totals, np.nan), where=totals > 0)
+        for column, m in enumerate(chosen.tolist()):
+            intervals[m] = percentile_interval(means[:, column])
+    return intervals
+
+
+def _num_blocks(n: int, correlation: float) -> int:
+    """Into how many blocks n sessions are put: a halving of what MAX_GROUPS allows, so that many
+    metrics share their draws."""
+    wanted = n if correlation < UNCORRELATED else n / (2 * correlation)
+    found = min(n, MAX_GROUPS)
+    while found > max(wanted, MIN_BLOCKS):
+        found = -(-found // 2)
+    return found
 
 
 def resampled(rows: FloatArray) -> FloatArray:
@@ -202,7 +244,7 @@ def resampled(rows: FloatArray) -> FloatArray:
     return totals
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _draws(groups: int) -> FloatArray:
     """How often each group is drawn, [RESAMPLES, groups]."""
     drawn = rng(1, "bootstrap").integers(0, groups, (RESAMPLES, groups))

@@ -5,7 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchsuite.metrics.base import Interval, Metric, Summary
-from benchsuite.metrics.statistics import mean_intervals, quantiles
+from benchsuite.metrics.statistics import (
+    QUANTILES,
+    effective_sessions,
+    mean_intervals,
+    quantiles,
+)
+from benchsuite.metrics.steady import quantile_with_failures
 from benchsuite.records.table import FloatArray, IntArray, RunData
 
 
@@ -15,10 +21,11 @@ def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
     metrics = tuple(metric for metric in metrics if metric.name not in missing)
     spread = [metric for metric in metrics if metric.shape != "run"]
     samples = [_sample(metric, data) for metric in spread]
-    intervals = _mean_intervals(samples)
+    means = _means(samples)
+    num_failed = int(np.count_nonzero(data.in_window & ~data.ok))
     found = {
-        metric.name: _of_sample(metric, sample, interval)
-        for metric, sample, interval in zip(spread, samples, intervals, strict=True)
+        metric.name: _of_sample(metric, sample, mean, num_failed)
+        for metric, sample, mean in zip(spread, samples, means, strict=True)
     }
     found |= {metric.name: _of_run(metric, data) for metric in metrics if metric.shape == "run"}
     return {metric.name: found[metric.name] for metric in metrics}
@@ -52,7 +59,14 @@ def _sample(metric: Metric, data: RunData) -> _Sample:
     return _Sample(values[chosen], session[owner[chosen]])
 
 
-def _mean_intervals(samples: list[_Sample]) -> list[Interval | None]:
+class _Mean(NamedTuple):
+    """What can be said of a mean."""
+
+    interval: Interval | None
+    num_independent: float  # sessions
+
+
+def _means(samples: list[_Sample]) -> list[_Mean]:
     """Of all samples at once; sessions without a value in any of them are left out."""
     if not samples:
         return []
@@ -62,10 +76,12 @@ def _mean_intervals(samples: list[_Sample]) -> list[Interval | None]:
     counts = np.array([np.bincount(sample.session, minlength=num) for sample in samples]).T
     sums = np.array([np.bincount(each.session, each.values, minlength=num) for each in samples]).T
     present = counts.any(axis=1)
-    return mean_intervals(sums[present], counts[present].astype(np.float64))
+    sums, counts = sums[present], counts[present].astype(np.float64)
+    independent = effective_sessions(sums, counts).tolist()
+    return [_Mean(*pair) for pair in zip(mean_intervals(sums, counts), independent, strict=True)]
 
 
-def _of_sample(metric: Metric, sample: _Sample, interval: Interval | None) -> Summary:
+def _of_sample(metric: Metric, sample: _Sample, mean: _Mean, num_failed: int) -> Summary:
     values = sample.values
     named = _names(metric)
     found = quantiles(values, sample.session)
@@ -76,8 +92,9 @@ def _of_sample(metric: Metric, sample: _Sample, interval: Interval | None) -> Su
     return Summary(
         **named,
         n=len(values),
+        num_independent=round(mean.num_independent, 1),
         mean=float(values.mean()),
-        mean_ci=interval,
+        mean_ci=mean.interval,
         std=float(values.std(ddof=1)) if len(values) > 1 else None,
         min=float(values.min()),
         max=float(values.max()),
@@ -86,7 +103,20 @@ def _of_sample(metric: Metric, sample: _Sample, interval: Interval | None) -> Su
         p90_ci=found["p90"].interval,
         p99_ci=found["p99"].interval,
         refused=refused,
+        with_failures=_with_failures(metric, values, num_failed, points),
     )
+
+
+def _with_failures(
+    metric: Metric, values: FloatArray, num_failed: int, points: dict[str, float | None]
+) -> dict[str, float | None]:
+    """Of a latency of requests, where some failed; quantiles that are refused stay out."""
+    is_latency = (metric.shape, metric.unit, metric.over) == ("request", "s", "ok")
+    if not (num_failed and is_latency and metric.better == "lower"):
+        return {}
+    named = {name: p for name, p in QUANTILES.items() if points[name] is not None}
+    found = {name: quantile_with_failures(values, num_failed, p) for name, p in named.items()}
+    return {name: value if np.isfinite(value) else None for name, value in found.items()}
 
 
 def _of_run(metric: Metric, data: RunData) -> Summary:

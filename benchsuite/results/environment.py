@@ -41,6 +41,19 @@ class Environment(Struct, frozen=True, kw_only=True):
             clock_resolution_s=time.get_clock_info("monotonic").resolution,
         )
 
+    @classmethod
+    def unknown(cls) -> Self:
+        """Of a run that another tool made somewhere."""
+        return cls(
+            benchsuite=_version("benchsuite") or "unknown",
+            python="unknown",
+            platform="unknown",
+            cpu_model="unknown",
+            cores=0,
+            memory_bytes=None,
+            clock_resolution_s=0.0,
+        )
+
 
 def _version(distribution: str) -> str | None:
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from benchsuite.errors import RunError
-from benchsuite.metrics import metrics_for, summarise
+from benchsuite.metrics import metrics_for, server, stationarity, summarise
 from benchsuite.metrics.attainment import Attainment, attainment
 from benchsuite.metrics.base import Summary
 from benchsuite.metrics.slo import DEFAULT_CLASS, Slos
@@ -113,8 +113,14 @@ class RunResult(Struct, frozen=True, kw_only=True):
         instrument: all from outside the records.
         """
         measured_by = Instrument.of(data, environment.clock_resolution_s, clients, selftest)
-        found = checks(data, validity) + instrument.checks(data, measured_by, validity)
+        found = (
+            checks(data, validity)
+            + instrument.checks(data, measured_by, validity)
+            + server.checks(data)
+            + stationarity.checks(data)
+        )
         verdict = judge(found)
+        told = summarise(data, slos, system)
         sent_by = sender.senders(data, nodes)
         return cls(
             benchsuite_version=environment.benchsuite,
@@ -126,6 +132,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
                 *verdict.warnings,
                 *notes,
                 *_unasked(data, slos),
+                *_with_failures(told),
                 *sender.notes(sent_by, validity.send_delay),
             ),
             checks=found,
@@ -134,7 +141,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
             window_s=data.window_s,
             requests=Counts.of(data),
             errors=dict(sorted(Counter(filter(None, data.error_class)).items())),
-            summaries=summarise(data, slos, system),
+            summaries=told,
             absent=absent(metrics_for(slos, system), data),
             system=system,
             gammas=_gammas(system),
@@ -184,6 +191,22 @@ def _unasked(data: RunData, slos: Slos) -> tuple[str, ...]:
     return tuple(
         f"slo: no request is of the class {name!r}; its limits say nothing" for name in missing
     )
+
+
+def _with_failures(told: dict[str, Summary]) -> tuple[str, ...]:
+    """The quantiles of ttft that failures would move, beside those of whoever got an answer."""
+    ttft = told["ttft"]
+    moved = [
+        f"{name} {_shown(adjusted)} (not {_shown(getattr(ttft, name))})"
+        for name, adjusted in ttft.with_failures.items()
+        if name in ("p50", "p90", "p99") and adjusted != getattr(ttft, name)
+    ]
+    fact = "with the requests that did not end well as infinitely late, ttft is"
+    return (f"{fact} {', '.join(moved)}",) if moved else ()
+
+
+def _shown(value_s: float | None) -> str:
+    return "∞" if value_s is None else f"{value_s * 1e3:.0f} ms"
 
 
 class _Version(Struct):

@@ -50,7 +50,9 @@ _UNKNOWN_BELOW_0: Final = frozenset({"cached_tokens", "reasoning_tokens", "corre
 
 def summary_csv(result: RunResult) -> str:
     """One row per metric: the fields of Summary, intervals in two columns each."""
-    fields = [name for name in Summary.__struct_fields__ if name != "refused"]
+    fields = [
+        name for name in Summary.__struct_fields__ if name not in ("refused", "with_failures")
+    ]
     head = [column for name in fields for column in _summary_columns(name)]
     rows = [
         [cell for name in fields for cell in _summary_cells(name, getattr(summary, name))]

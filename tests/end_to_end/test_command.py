@@ -15,6 +15,7 @@ from tests.end_to_end.commands import benchsuite, scenario, started, when_record
 from tests.scripted_server import FAULTS, OK_STREAM, refused_url
 from tests.servers import served
 
+OUTSIDE = "ttft_outside_server"
 FILES = {
     "scenario.yaml",
     "result.json",
@@ -23,6 +24,7 @@ FILES = {
     "summary.csv",
     "report.html",
     "facts.json",
+    "telemetry.parquet",
 }
 
 
@@ -70,11 +72,25 @@ def test_the_engine_stops_with_the_run(finished: Path) -> None:
     assert str(finished / "engine.json") not in running
 
 
+def test_the_servers_own_view_stands_beside_the_clients(finished: Path) -> None:
+    """The engine's /metrics were read: both sides counted the same tokens, and its first tokens
+    came no later than the client saw them."""
+    result = RunResult.load(finished)
+    told = {check.name: check for check in result.checks}
+    assert told["server_tokens"].ok, told["server_tokens"].sentence
+    assert told["server_tokens"].value == 0.0
+    theirs, outside = (result.summaries[name].mean for name in ("server_ttft", OUTSIDE))
+    assert theirs is not None
+    assert outside is not None
+    assert theirs > 0
+    assert outside > 0
+
+
 def test_report_makes_everything_derived_again(finished: Path, tmp_path: Path) -> None:
     """From the records alone the same result comes out again."""
     folder = tmp_path / "copy"
     folder.mkdir()
-    for name in ("scenario.yaml", "facts.json", "requests.parquet"):
+    for name in ("scenario.yaml", "facts.json", "requests.parquet", "telemetry.parquet"):
         (folder / name).write_bytes((finished / name).read_bytes())
     done = benchsuite("report", folder)
     assert done.returncode == 0, done.stderr

@@ -238,3 +238,21 @@ def test_measurement_window(
 def test_the_last_request_lies_in_the_window() -> None:
     start_s, end_s = measurement_window(np.array([0.0, 7.0]), np.array([1.0, 8.0]))
     assert start_s <= 7.0 < end_s
+
+
+def test_a_mean_s_interval_covers_where_requests_waited_together() -> None:
+    """AR(1) of 0.8, 400 values, 100 runs: blocks cover the mean in about 90 % of them; the same
+    values out of order, as if they were independent, in about half."""
+    generator = np.random.default_rng(1)
+    noise, values = generator.normal(size=(500, 100)), np.zeros((500, 100))
+    for at in range(1, 500):
+        values[at] = 0.8 * values[at - 1] + noise[at]
+    values = values[100:]
+    covered = [_num_that_hold_zero(rows) for rows in (values, generator.permutation(values))]
+    assert covered[0] >= 84
+    assert covered[1] <= 60
+
+
+def _num_that_hold_zero(values: FloatArray) -> int:
+    found = mean_intervals(values, np.ones(values.shape))
+    return sum(each is not None and each[0] <= 0 <= each[1] for each in found)

@@ -181,3 +181,17 @@ def test_a_class_that_no_request_is_of_is_named() -> None:
     assert not [warning for warning in warnings if "'default'" in warning]
     others = run(*(record(i, slo_class="gold") for i in range(6)))  # under the default's limits
     assert not [warning for warning in _result(others).warnings if "slo:" in warning]
+
+
+def test_failures_stand_beside_the_quantiles_that_they_would_move() -> None:
+    """Ten of fifty requests failed: the median is that of the slower ones, and a tenth waited for
+    ever."""
+    good = [record(i, chunks=((0.1 + i / 100, 1),)) for i in range(40)]
+    data = run(*good, *(failed(i) for i in range(40, 50)))
+    result = _result(data)
+    told = result.summaries["ttft"]
+    assert told.p50 == pytest.approx(0.295)
+    assert told.with_failures["p50"] == pytest.approx(0.345)
+    assert told.with_failures["p90"] is None
+    (sentence,) = [each for each in result.warnings if "infinitely late" in each]
+    assert "p50 345 ms (not 295 ms), p90 ∞ (not 451 ms)" in sentence

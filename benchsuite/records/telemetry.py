@@ -1,0 +1,109 @@
+"""What was read beside the requests while they ran: a server's own counters, GPU power.
+
+One row a reading: `at_s` (seconds from run start), `source` (who says so: `server`, `gpu0`),
+`name` (of the quantity, with its unit), `value`. Written as an Arrow IPC stream while the run is
+on, so that a killed run keeps what was read, and as `telemetry.parquet` afterwards.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchsuite.records.table import FloatArray
+
+FILE_NAME: Final = "telemetry.parquet"
+SPOOL_SUFFIX: Final = ".telemetry"
+SCHEMA: Final = pa.schema(
+    [
+        ("at_s", pa.float64()),
+        ("source", pa.string()),
+        ("name", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+
+
+class Sample(NamedTuple):
+    """One reading."""
+
+    at_s: float  # in the spool on the machine's monotonic clock, in the file from run start
+    source: str
+    name: str
+    value: float
+
+
+class TelemetryWriter:
+    """Appends samples to a spool file; each `put` reaches the disk whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._stream = pa.ipc.new_stream(self._file, SCHEMA)
+
+    def put(self, samples: Iterable[Sample]) -> None:
+        columns = list(zip(*samples, strict=True))
+        if columns:
+            arrays = [
+                pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)
+            ]
+            self._stream.write_batch(pa.record_batch(arrays, schema=SCHEMA))
+            self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+        self._file.close()
+
+
+def read_spool(path: Path) -> Iterator[pa.RecordBatch]:
+    """What a spool file holds, up to where its writer was killed."""
+    with path.open("rb") as file:
+        try:
+            yield from pa.ipc.open_stream(file)
+        except (pa.ArrowInvalid, OSError):
+            return  # cut off in the middle of a batch, or before the first
+
+
+def keep(spool: Path, path: Path, start_s: float) -> int:
+    """Spool files of a folder as one `telemetry.parquet`, times from `start_s` on; how many
+    readings there are. Writes nothing where there are none."""
+    batches = [batch for one in sorted(spool.glob(f"*{SPOOL_SUFFIX}")) for batch in read_spool(one)]
+    table = pa.Table.from_batches(batches, SCHEMA)
+    if not len(table):
+        return 0
+    at_s = pa.array(table["at_s"].to_numpy() - start_s)
+    table = table.set_column(0, SCHEMA.field("at_s"), at_s).sort_by("at_s")
+    draft = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, draft, compression="zstd")
+    os.replace(draft, path)
+    return len(table)
+
+
+def read(path: Path) -> dict[str, FloatArray]:
+    """`source.name` -> readings [k, 2]: seconds from run start, value. Empty where there is no
+    such file."""
+    if not path.exists():
+        return {}
+    table = pq.read_table(path)
+    at_s, values = table["at_s"].to_numpy(), table["value"].to_numpy()
+    keys = np.char.add(np.char.add(_texts(table, "source"), "."), _texts(table, "name"))
+    return {
+        str(key): np.column_stack((at_s[keys == key], values[keys == key]))
+        for key in np.unique(keys)
+    }
+
+
+def _texts(table: pa.Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+    return np.asarray(table[name].to_pylist(), dtype=str)

@@ -1,0 +1,89 @@
+"""AIPerf 0.13's `profile_export.jsonl`: one record a line, chunk gaps included."""
+
+from datetime import UTC, datetime
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from benchsuite.errors import RunError
+from benchsuite.results.imports.base import Imported, Request, imported
+
+NAME = "profile_export.jsonl"
+PROFILING = "profiling"  # the phase that it measures; warm-up lines are left out
+
+
+class _Value(Struct):
+    value: Any
+
+
+class _Metadata(Struct):
+    request_start_ns: int
+    request_end_ns: int
+    benchmark_phase: str = PROFILING
+
+
+class _Error(Struct):
+    message: str = "error"
+    type: str | None = None
+    code: int | None = None
+
+
+class _Line(Struct):
+    metadata: _Metadata
+    metrics: dict[str, _Value]
+    error: _Error | None = None
+
+
+def read(path: Path) -> Imported | None:
+    """The records of a profile; `path` may be its artifact folder."""
+    path = path / NAME if path.is_dir() else path
+    if path.suffix != ".jsonl" or not path.exists():
+        return None
+    requests, phases = [], set()
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            found = _line(path, number, line)
+            phases.add(found.metadata.benchmark_phase)
+            if found.metadata.benchmark_phase == PROFILING:
+                requests.append(_request(found))
+    if not requests:
+        raise RunError(f"{path}: no line is of the phase {PROFILING!r} (found: {sorted(phases)})")
+    started = datetime.fromtimestamp(min(one.sent_s for one in requests), UTC)
+    return imported(
+        "AIPerf",
+        requests,
+        model="unknown",
+        arrivals=None,
+        started_at=started.isoformat(timespec="seconds"),
+        notes=("AIPerf's clock of when requests began is the wall clock",),
+    )
+
+
+def _line(path: Path, number: int, line: bytes) -> _Line:
+    try:
+        return msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError as error:
+        raise RunError(f"{path}:{number}: not a record of AIPerf: {error}") from error
+
+
+def _request(line: _Line) -> Request:
+    def value(name: str, unknown: float = 0.0) -> float:
+        return float(line.metrics[name].value) if name in line.metrics else unknown
+
+    sent_s = line.metadata.request_start_ns / 1e9
+    gaps = line.metrics.get("inter_chunk_latency")
+    gaps_s = [gap / 1e3 for gap in gaps.value] if gaps is not None else []
+    first_s = sent_s + value("time_to_first_token") / 1e3
+    has_token = "time_to_first_token" in line.metrics
+    return Request(
+        sent_s=sent_s,
+        chunk_s=list(accumulate(gaps_s, initial=first_s)) if has_token else [],
+        finished_s=line.metadata.request_end_ns / 1e9,
+        prompt_tokens=int(value("input_sequence_length")),
+        output_tokens=int(value("output_sequence_length")),
+        error=None if line.error is None else line.error.message,
+        error_class=(line.error and line.error.type) or "imported",
+    )
