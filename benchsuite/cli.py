@@ -6,12 +6,12 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -20,6 +20,7 @@ from benchsuite.errors import BenchsuiteError, InterruptedRunError, ScenarioErro
 if TYPE_CHECKING:
     from rich.console import Console
 
+T = TypeVar("T")
 OK: Final = 0
 INVALID: Final = 4
 INTERNAL: Final = 5
@@ -212,6 +213,188 @@ def _pairs(options: list[str]) -> dict[str, str]:
 
 
 @app.command()
+def sweep(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="The sweep's folder; may be taken up again."),
+    ],
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="KEY=VALUES",
+            help="arrivals.rate=1,2,4, or 1..32:6 for six log-spaced ones; several make a grid.",
+        ),
+    ] = [],  # noqa: B006
+    matrix: Annotated[
+        Path | None,
+        typer.Option("--matrix", metavar="FILE", help="YAML: vary, include, exclude, repeats."),
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each point.")] = 1,
+    overrides: Overrides = [],  # noqa: B006
+    goodput: Annotated[
+        bool, typer.Option("--goodput", help="Search the highest rate that is good enough.")
+    ] = False,
+    target: Annotated[
+        float, typer.Option("--target", min=0.5, max=0.9999, help="Least attainment.")
+    ] = 0.9,
+    at_most: Annotated[
+        str | None,
+        typer.Option("--at-most", metavar="METRIC=LIMIT", help="Instead: a mean, as tpot=50ms."),
+    ] = None,
+    between: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--between", metavar="LOW HIGH", help="Rates. Default: a 64th to 64 times."),
+    ] = None,
+    precision: Annotated[
+        float, typer.Option("--precision", min=0.001, max=0.5, help="Width of the interval.")
+    ] = 0.05,
+    looks: Annotated[int, typer.Option("--looks", min=1, help="Runs at one rate, at most.")] = 4,
+    max_runs: Annotated[int, typer.Option("--max-runs", min=1, help="Runs in all.")] = 64,
+    gpus: Annotated[
+        int | None,
+        typer.Option("--gpus", min=1, help="Of the server; goodput is told per GPU too."),
+    ] = None,
+) -> None:
+    """Run a scenario many times: over a grid of settings, or to find its goodput.
+
+    Exit code 0: all runs are valid, or a goodput was found; 4: some are not, or none was found.
+    """
+    from benchsuite.metrics.goodput import Goal
+    from benchsuite.scenario import load
+    from benchsuite.sweep import goodput as goodput_search
+    from benchsuite.sweep import grid, page, plan, runs
+
+    stderr = _console(stderr=True)
+    settings = tuple(overrides)
+    run = runs.runs_with(stderr, _command())
+
+    def say(text: str) -> None:
+        stderr.print(text, highlight=False, soft_wrap=True)
+
+    if goodput:
+        if vary or matrix:
+            raise ScenarioError("--goodput searches over the rate alone; it takes no --vary")
+        criterion = goodput_search.criterion(target, at_most)
+        plain = load(scenario, settings)
+        start = goodput_search.current_rate(plain)
+        is_whole = goodput_search.is_whole(plain)
+        low, high = between or (max(start / 64, 1.0 if is_whole else 0.0), start * 64)
+        goal = Goal(
+            start=min(max(start, low), high),
+            lowest=low,
+            highest=high,
+            precision=precision,
+            max_looks=looks,
+            max_readings=max_runs,
+            is_whole=is_whole,
+        )
+        found = goodput_search.search(
+            scenario, settings, goal, criterion, out, run=run, say=say, num_gpus=gpus
+        )
+        page.show_goodput(found, _console(), out)
+        raise typer.Exit(OK if found.goodput.rate is not None else INVALID)
+    told = plan.matrix(matrix) if matrix else plan.Matrix()
+    points = plan.points(
+        [*plan.axes(told), *map(plan.axis, vary)],
+        include=told.include,
+        exclude=told.exclude,
+        repeats=max(repeats, told.repeats),
+        seed=load(scenario, settings).seed,
+    )
+    index = grid.sweep(scenario, settings, points, out, run=run, say=say)
+    page.show_sweep(index, _console(), out)
+    are_valid = all(entry.verdict == "valid" for entry in index.entries)
+    raise typer.Exit(OK if are_valid else INVALID)
+
+
+@app.command()
+def recompute(
+    folder: RunFolder,
+    tool: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="TOOL",
+            help="vllm, sglang, aiperf, guidellm, inference-perf or mlperf.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What another tool would have reported of this run, under its definitions and names."""
+    import math
+
+    import msgspec
+
+    from benchsuite import runner
+    from benchsuite.metrics.peers import PEERS
+
+    reported = _one_of(PEERS, tool, "--as")(runner.data_of(folder))
+    if as_json:
+        finite = {name: value if math.isfinite(value) else None for name, value in reported.items()}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(finite)).decode() + "\n")
+        return
+    width = max(map(len, reported))
+    for name, value in reported.items():
+        sys.stdout.write(f"{name:<{width}}  {value:.10g}\n")
+
+
+@app.command()
+def export(
+    folder: RunFolder,
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help="vllm, llm-d, github or trace.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Default: standard output.")
+    ] = None,
+) -> None:
+    """A run in another tool's format: vLLM's flat JSON, llm-d Benchmark Report 0.2.1,
+    github-action-benchmark's JSON, or a trace for Perfetto."""
+    from benchsuite import runner
+    from benchsuite.results.exports import EXPORTS
+    from benchsuite.results.result import RunResult
+
+    write = _one_of(EXPORTS, to, "--to")
+    exported = write(RunResult.load(folder), runner.data_of(folder))
+    if out is None:
+        sys.stdout.buffer.write(exported)
+    else:
+        out.write_bytes(exported)
+
+
+@app.command(name="import")
+def import_(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="vLLM's JSON, AIPerf's profile_export.jsonl, GuideLLM's benchmarks.json.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The run folder. Default: runs/<time>-<name>."),
+    ] = None,
+) -> None:
+    """Another tool's result file as a run folder, to report, recompute and compare."""
+    from benchsuite import runner
+    from benchsuite.report import terminal
+    from benchsuite.results.imports import IMPORTS
+
+    if not path.exists():
+        raise ScenarioError(f"{path}: no such file")
+    found = next((each for read in IMPORTS.values() if (each := read(path)) is not None), None)
+    if found is None:
+        raise ScenarioError(f"{path}: not a result file of {', '.join(IMPORTS)}")
+    folder = out or runner.default_folder(found.scenario)
+    result = runner.keep_imported(found, folder, command=_command())
+    terminal.show(result, _console(), folder)
+    raise typer.Exit(_exit_code(result.verdict, result.partial))
+
+
+@app.command()
 def selftest(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer loads: 10 s, not 60.")] = False,
     out: Annotated[
@@ -266,6 +449,12 @@ def schema() -> None:
     from benchsuite.scenario import json_schema
 
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(json_schema())).decode() + "\n")
+
+
+def _one_of(known: Mapping[str, T], name: str, option: str) -> T:
+    if name not in known:
+        raise ScenarioError(f"{option} {name}: expected one of {', '.join(known)}")
+    return known[name]
 
 
 def _console(*, stderr: bool = False) -> "Console":

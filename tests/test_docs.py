@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 import reference_engine.__main__ as engine_command
 from benchsuite.cli import app
 from benchsuite.scenario import Scenario, load
+from benchsuite.sweep.plan import matrix
 from reference_engine.server.protocol import ChatRequest, CompletionRequest, read_body
 from reference_engine.stats import Gauges, Stats
 from tests.dialects import DIALECTS
@@ -196,7 +197,10 @@ def test_scenarios_are_scenarios(name: str, tmp_path: Path) -> None:
     if name == "docs/extending.md":
         return  # its types exist only in `test_extending`
     for block in blocks(BY_NAME[name]):
-        if block.language == "yaml":
+        if block.language == "yaml" and block.text.startswith("vary:"):
+            (tmp_path / "matrix.yaml").write_text(block.text, encoding="utf-8")
+            assert matrix(tmp_path / "matrix.yaml").vary  # not a scenario: a sweep's file
+        elif block.language == "yaml":
             text = whole(block.text)
             assert text is not None, block.text
             path = tmp_path / "scenario.yaml"

@@ -111,6 +111,17 @@ def _attained(data: RunData, slos: Slos, judged: _Judged, name: str, num_lost: i
     )
 
 
+def met_each(data: RunData, slos: Slos) -> BoolArray:
+    """Of every request that counts, in order of origin: whether it met every SLO of its class.
+    Sessions that were due and left no record stand at the end, as misses."""
+    judged = judge(data, slos)
+    counted, good = np.zeros((2, len(data)), dtype=np.bool_)
+    for name, of_class in judged.classes.items():
+        counted |= of_class
+        good |= np.logical_and.reduce([of_class, *judged.met[name].values()])
+    return np.concatenate((good[counted], np.zeros(judged.num_unrecorded, dtype=np.bool_)))
+
+
 def _at_least(share: float | None, wanted: float | None) -> bool | None:
     return None if share is None or wanted is None else share >= wanted
 

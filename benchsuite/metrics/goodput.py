@@ -33,6 +33,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     precision: float = 0.02  # stops when no gap between rates around it is wider than this share
     max_looks: int = 8  # measurements of one rate
     max_readings: int = 64  # measurements in all
+    is_whole: bool = False  # rates are whole numbers, as a concurrency is
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest <= self.start <= self.highest:
@@ -123,11 +124,17 @@ def decide(goal: Goal, readings: Sequence[Reading]) -> float | Goodput:
         bottom = rates[0].rate
         if bottom <= goal.lowest:
             return _found(rates, None, high, f"{goal.lowest:g}/s, the lowest rate asked for, fails")
-        return max(bottom / 2, goal.lowest)
+        return max(_between(goal, 0.0, bottom), goal.lowest)
     below, above = _widest_gap(rates, low, high)
-    if above / below <= 1 + goal.precision:
+    middle = _between(goal, below, above)
+    if above / below <= 1 + goal.precision or middle == below:
         return _found(rates, low, high, f"known within {(high - low) / low:.1%}")
-    return (below + above) / 2
+    return middle
+
+
+def _between(goal: Goal, below: float, above: float) -> float:
+    middle = (below + above) / 2
+    return float(math.floor(middle)) if goal.is_whole else middle
 
 
 def pooled(goal: Goal, readings: Sequence[Reading]) -> tuple[Rate, ...]:

@@ -120,3 +120,13 @@ def test_a_mean_is_judged_against_its_limit() -> None:
 def test_the_start_lies_between_the_ends(start: float) -> None:
     with pytest.raises(ValueError, match="lowest <= start <= highest"):
         Goal(start=start, lowest=1.0, highest=64.0)
+
+
+def test_whole_numbers_are_searched_in_whole_steps() -> None:
+    """A concurrency of 10 passes and one of 11 fails: there is nothing between."""
+    goal = Goal(start=3.0, lowest=1.0, highest=64.0, precision=0.001, is_whole=True)
+    readings: list[Reading] = []
+    while not isinstance(step := decide(goal, readings), Goodput):
+        assert step == int(step)
+        readings.append(reading(step, 0.1 if step <= 10 else -0.1))
+    assert step.interval == (10.0, 11.0)
