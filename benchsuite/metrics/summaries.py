@@ -77,8 +77,9 @@ def _means(samples: list[_Sample]) -> list[_Mean]:
     sums = np.array([np.bincount(each.session, each.values, minlength=num) for each in samples]).T
     present = counts.any(axis=1)
     sums, counts = sums[present], counts[present].astype(np.float64)
-    independent = effective_sessions(sums, counts).tolist()
-    return [_Mean(*pair) for pair in zip(mean_intervals(sums, counts), independent, strict=True)]
+    independent = effective_sessions(sums, counts)
+    intervals = mean_intervals(sums, counts, independent)
+    return [_Mean(*pair) for pair in zip(intervals, independent.tolist(), strict=True)]
 
 
 def _of_sample(metric: Metric, sample: _Sample, mean: _Mean, num_failed: int) -> Summary:

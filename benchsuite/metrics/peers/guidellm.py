@@ -48,9 +48,9 @@ def _distribution(name: str, values: FloatArray, weights: FloatArray) -> dict[st
     if not len(values):
         return {}
     values, of_value = np.unique(values, return_inverse=True)
-    weights = np.bincount(of_value, weights)  # as it adds them up, to the last digit
-    values, weights = values[weights > 0], weights[weights > 0]
-    shares = weights / weights.sum()
+    together = np.bincount(of_value, weights).astype(np.float64)  # in its order, to the last digit
+    values, together = values[together > 0], together[together > 0]
+    shares = together / together.sum()
     mean = float(values @ shares)
     reached = np.minimum(
         np.searchsorted(shares.cumsum(), [*PERCENTILES.values()], side="left"), len(values) - 1

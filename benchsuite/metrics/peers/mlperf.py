@@ -1,7 +1,8 @@
 """MLPerf Inference, server scenario with token latencies, as LoadGen logs it: nanoseconds.
 
 Latency counts from when a request was due. A percentile is the value at index floor(n * p) of the
-sorted ones. A request without an answer is no completed sample, and makes LoadGen's run invalid.
+sorted ones; samples per second are of the n - 1 after the first. A request without an answer is no
+completed sample, and makes LoadGen's run invalid.
 """
 
 from typing import Final
@@ -32,11 +33,11 @@ def reported(data: RunData) -> dict[str, float]:
     span_s = float(due_s.max() - begun_s) if len(due_s) else 0.0
     return {
         "Scheduled samples per second": ratio(len(due_s) - 1, span_s),
-        "Completed samples per second": ratio(len(due_s), duration_s),
+        "Completed samples per second": ratio(len(due_s) - 1, duration_s),
         "Completed tokens per second": ratio(float(tokens.sum()), duration_s),
-        **_percentiles("latency (ns)", e2e_latency(data)[chosen] * NS),
-        **_percentiles("first token latency (ns)", first_ns),
-        **_percentiles("time to output token (ns)", tpot_ns),
+        **_percentiles("latency (ns)", "latency (ns)", e2e_latency(data)[chosen] * NS),
+        **_percentiles("First Token latency (ns)", "first token latency (ns)", first_ns),
+        **_percentiles("Time per Output Token (ns)", "time to output token (ns)", tpot_ns),
         "Early stopping 99th percentile estimate, first token latency (ns)": estimate(
             first_ns, TARGET
         ),
@@ -47,7 +48,8 @@ def reported(data: RunData) -> dict[str, float]:
     }
 
 
-def _percentiles(name: str, values: FloatArray) -> dict[str, float]:
+def _percentiles(name: str, in_percentiles: str, values: FloatArray) -> dict[str, float]:
+    """Under its two names of the same thing."""
     if not len(values):
         return {}
     ordered = np.sort(values)
@@ -56,7 +58,7 @@ def _percentiles(name: str, values: FloatArray) -> dict[str, float]:
         f"Min {name}": float(ordered[0]),
         f"Max {name}": float(ordered[-1]),
         **{
-            f"{100 * p:.2f} percentile {name}": float(ordered[int(len(ordered) * p)])
+            f"{100 * p:.2f} percentile {in_percentiles}": float(ordered[int(len(ordered) * p)])
             for p in PERCENTILES
         },
     }

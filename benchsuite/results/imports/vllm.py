@@ -37,31 +37,38 @@ def read(path: Path) -> Imported | None:
     if not {"ttfts", "itls", "start_times"} <= found:
         raise RunError(f"{path}: holds no single requests; have vLLM write --save-detailed")
     file = decoded(path, raw, _File, "vLLM")
-    columns = (file.start_times, file.ttfts, file.itls, file.input_lens, file.output_lens)
-    if len({len(column) for column in (*columns, file.errors)}) != 1:
+    num = len(file.start_times)
+    columns = (file.ttfts, file.itls, file.input_lens, file.output_lens, file.errors)
+    if any(len(column) != num for column in columns):
         raise RunError(f"{path}: its arrays are of different lengths")
-    requests = [_request(*row, error) for *row, error in zip(*columns, file.errors, strict=True)]
+    requests = [_request(file, at) for at in range(num)]
     return imported(
         "vLLM",
         requests,
         model=file.model_id or "unknown",
         arrivals=_arrivals(file),
-        started_at=datetime.strptime(file.date, "%Y%m%d-%H%M%S").replace(tzinfo=UTC).isoformat(),
+        started_at=_started_at(path, file.date),
     )
 
 
-def _request(
-    sent_s: float, ttft_s: float, gaps_s: list[float], prompt: int, output: int, error: str
-) -> Request:
-    chunk_s = list(accumulate(gaps_s, initial=sent_s + ttft_s))
-    said = error.strip().rpartition("\n")[2] or "no output"
+def _started_at(path: Path, date: str) -> str:
+    try:
+        return datetime.strptime(date, "%Y%m%d-%H%M%S").replace(tzinfo=UTC).isoformat()
+    except ValueError:
+        raise RunError(f"{path}: date {date!r}: expected YYYYMMDD-HHMMSS") from None
+
+
+def _request(file: _File, at: int) -> Request:
+    sent_s, output = file.start_times[at], file.output_lens[at]
+    chunk_s = list(accumulate(file.itls[at], initial=sent_s + file.ttfts[at]))
+    said = file.errors[at].strip().rpartition("\n")[2]
     return Request(
         sent_s=sent_s,
         chunk_s=chunk_s,
         finished_s=chunk_s[-1],
-        prompt_tokens=prompt,
+        prompt_tokens=file.input_lens[at],
         output_tokens=output,
-        error=None if output and not error else said,
+        error=None if output and not said else said or "no output",
     )
 
 

@@ -93,6 +93,7 @@ def vllm_file(tmp_path: Path, **changes: Any) -> Path:
         ({"ttfts": None}, "--save-detailed"),
         ({"ttfts": [0.1]}, "different lengths"),
         ({"ttfts": "soon"}, "not a result of vLLM"),
+        ({"date": "yesterday"}, "expected YYYYMMDD"),
         ({"input_lens": [], "output_lens": [], "ttfts": [], "itls": [], "start_times": [],
           "errors": []}, "no request"),
     ],
