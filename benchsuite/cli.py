@@ -110,6 +110,31 @@ def recover(folder: RunFolder) -> None:
 
 
 @app.command()
+def frontier(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="RUN", help="What the others are held against."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Which of several graded runs are worth having, by accuracy and requests per second.
+
+    Runs of one model at several efforts make a curve; the baseline is the first run.
+    """
+    from benchsuite import runner
+    from benchsuite.report import terminal
+
+    found = runner.frontier_of(folders, baseline or folders[0])
+    if as_json:
+        import msgspec
+
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+    else:
+        terminal.show_frontier(found, _console())
+
+
+@app.command()
 def check(scenario: ScenarioFile, overrides: Overrides = []) -> None:  # noqa: B006
     """Check a scenario and say what it would send, without sending it."""
     from benchsuite.loadgen.schedule import Schedule

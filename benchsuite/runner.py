@@ -7,7 +7,7 @@ recorded, and everything else is a pure function of the records.
 import dataclasses
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ from benchsuite.report import html
 from benchsuite.results import curve, tables
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
+from benchsuite.results.frontier import Frontier, frontier, measured
 from benchsuite.results.imports.base import Imported
 from benchsuite.results.result import RunResult
 from benchsuite.scenario import Scenario, dump, load, save
@@ -223,6 +224,18 @@ def keep_imported(found: Imported, folder: Path, *, command: str) -> RunResult:
         facts.save(folder)
         requests_file.write(found.records, folder / requests_file.FILE_NAME)
     return report(folder)
+
+
+def frontier_of(folders: Sequence[Path], baseline: Path) -> Frontier:
+    """Graded runs held against one of them; runs of one model are one curve."""
+    runs = []
+    for folder in folders:
+        runs.append(measured(_label(folder), Facts.load(folder).endpoint, data_of(folder)))
+    return frontier(runs, _label(baseline))
+
+
+def _label(folder: Path) -> str:
+    return folder.resolve().name
 
 
 def recover(folder: Path) -> RunResult:

@@ -4,6 +4,7 @@ from benchsuite.metrics.answers import (
     accuracy,
     accuracy_interval,
     correct_rate,
+    coverage_metric,
     lacks_natural_grades,
     tokens_per_correct,
 )
@@ -111,6 +112,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("correct_rate", "Right answers/s", "answers/s", "higher", "run", correct_rate),
     Metric("tokens_per_correct", "Tokens per right answer", "tokens", "lower", "run",
            tokens_per_correct, lacks=lacks_natural_grades),
+    *(coverage_metric(n) for n in (1, 2, 4, 8, 16, 32)),
     Metric("prefill_concurrency", "Prefills at once", "requests", "neither", "run",
            prefill_concurrency),
     Metric("decode_concurrency", "Decodes at once", "requests", "neither", "run",

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from benchsuite.metrics.base import Interval
-from benchsuite.metrics.statistics import wilson
+from benchsuite.metrics.base import Interval, Metric
+from benchsuite.metrics.statistics import mean_intervals, wilson
 from benchsuite.metrics.throughput import ended_per_second
-from benchsuite.records.table import FloatArray, RunData
+from benchsuite.records.table import FloatArray, IntArray, RunData
 
 
 def accuracy(data: RunData) -> FloatArray:
@@ -39,6 +39,50 @@ def tokens_per_correct(data: RunData) -> FloatArray:
     """Output tokens of all graded answers, right and wrong, / right answers. Of answers that ended
     where the model wanted; a demanded length says nothing. Source: Puzzle, arXiv:2602.11937."""
     return np.array([per_right_answer(data.output_tokens.astype(np.float64), data)])
+
+
+def coverage(num_right: IntArray, num_trials: IntArray, n: int) -> FloatArray:
+    """Of each question the share of draws of `n` of its trials with a right one among them:
+    1 - C(N - c, n) / C(N, n), unbiased; NaN below n trials. Kinetics, arXiv:2506.05333."""
+    wrong = (num_trials - num_right).astype(np.float64)
+    none = np.ones(len(num_trials))
+    for k in range(n):
+        none *= np.maximum(wrong - k, 0.0) / np.maximum(num_trials - k, 1)
+    return np.where(num_trials >= n, 1.0 - none, np.nan)
+
+
+def coverage_metric(n: int) -> Metric:
+    """Of `n` trials of a question, where it was asked so often."""
+
+    def found(data: RunData) -> FloatArray:
+        assert data.group is not None
+        graded = data.in_window & data.ok & (data.correct >= 0) & (data.group >= 0)
+        of, group = np.unique(data.group[graded], return_inverse=True)
+        num = np.bincount(group, minlength=len(of))
+        right = np.bincount(group, data.correct[graded] == 1, minlength=len(of))
+        return coverage(right.astype(np.int64), num, n)
+
+    def values(data: RunData) -> FloatArray:
+        return np.array([np.nanmean(found(data))])
+
+    values.__doc__ = f"""Share of questions of which at least one of {n} answers is right, in the
+    mean over all draws of {n} from those that were given. Questions asked more seldom do not count.
+    Interval: bootstrap over questions. Source: Kinetics, arXiv:2506.05333, coverage@n."""
+
+    def interval(data: RunData) -> Interval | None:
+        each = found(data)
+        each = each[~np.isnan(each)]
+        return mean_intervals(each[:, None], np.ones((len(each), 1)))[0]
+
+    def lacks(data: RunData) -> str | None:
+        if data.group is None or not (data.group >= 0).any():
+            return "no question was asked several times"
+        if lacking := lacks_grades(data):
+            return lacking
+        return None if np.isfinite(found(data)).any() else f"no question was asked {n} times"
+
+    return Metric(f"coverage_{n}", f"Right in {n}", "share", "higher", "run", values,
+                  interval=interval, lacks=lacks)  # fmt: skip
 
 
 def per_right_answer(values: FloatArray, data: RunData) -> float:

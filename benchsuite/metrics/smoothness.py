@@ -112,7 +112,7 @@ def fluid_token_rate(data: RunData) -> FloatArray:
     chosen = _fluid(data)
     if len(chosen) < MIN_REQUESTS:
         return np.array([np.nan])
-    gap_s = _least_gap(data.once(_tokens), chosen)
+    gap_s = _least_gap(data, chosen)
     return np.array([1.0 / gap_s if gap_s > 0 else np.nan])
 
 
@@ -126,13 +126,14 @@ def _fluid(data: RunData) -> IntArray:
     return np.flatnonzero(data.in_window & data.ok & (data.once(_tokens).num > 1))
 
 
-def _least_gap(tokens: _Tokens, chosen: IntArray) -> float:
+def _least_gap(data: RunData, chosen: IntArray) -> float:
     """The smallest deadline that FLUID_REQUESTS of the chosen requests can keep, by bisection of
     its logarithm. A request that keeps one keeps every longer one, so most are settled early.
 
     No request misses its longest gap. One that keeps to 9 in 10 deadlines of d has a mean gap of at
     most 11/9 d: n tokens take at most d for each met and 2 d for each missed deadline.
     """
+    tokens = data.once(_tokens)
     wanted = int(np.ceil(FLUID_REQUESTS * len(chosen)))
     has_tokens = np.flatnonzero(tokens.num > 0)
     longest_s = np.zeros(len(tokens.num))
@@ -143,7 +144,7 @@ def _least_gap(tokens: _Tokens, chosen: IntArray) -> float:
     num_kept = 0
     while high_s > low_s * (1 + FLUID_TOLERANCE) and low_s > 0:
         middle_s = float(np.sqrt(low_s * high_s))
-        kept = _deadlines(tokens, chosen, np.zeros(len(chosen)), middle_s) >= FLUID_SHARE
+        kept = _deadlines(data, chosen, np.zeros(len(chosen)), middle_s) >= FLUID_SHARE
         if num_kept + np.count_nonzero(kept) >= wanted:
             high_s, chosen = middle_s, chosen[kept]
         else:
@@ -152,8 +153,30 @@ def _least_gap(tokens: _Tokens, chosen: IntArray) -> float:
     return high_s
 
 
+class _ByPosition(NamedTuple):
+    """Gaps before all second tokens, before all third ones and so on, longest answers first: the
+    slack of all requests is carried on at once, token by token, over memory that lies in a row."""
+
+    gap_s: FloatArray  # [tokens]
+    start: IntArray  # [positions]; of each position in `gap_s`
+    size: IntArray  # [positions]; requests that have a token there
+    rank: IntArray  # [n]; of each request among them all, longest first
+
+
+def _by_position(data: RunData) -> _ByPosition:
+    tokens = data.once(_tokens)
+    order = np.argsort(-tokens.num, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    size = np.bincount(tokens.position)
+    start = np.cumsum(size) - size
+    gap_s = np.empty(len(tokens.gap_s))
+    gap_s[start[tokens.position] + rank[tokens.request]] = tokens.gap_s
+    return _ByPosition(gap_s, start, size, rank)
+
+
 def _deadlines(
-    tokens: _Tokens, chosen: IntArray, first_late_s: FloatArray, gap_s: float
+    data: RunData, chosen: IntArray, first_late_s: FloatArray, gap_s: float
 ) -> FloatArray:
     """Share of the token deadlines that each chosen request met, [chosen].
 
@@ -161,22 +184,22 @@ def _deadlines(
     `gap_s`, and what an early one left over. A token that comes too late counts as so many missed
     deadlines as passed while it was waited for, and leaves nothing over.
     """
-    order = np.argsort(-tokens.num[chosen], kind="stable")
-    start, num = tokens.start[chosen][order], tokens.num[chosen][order]
-    late_s = first_late_s[order]
+    columns, num = data.once(_by_position), data.once(_tokens).num[chosen]
+    order = np.argsort(columns.rank[chosen])
+    rank, late_s = columns.rank[chosen][order], first_late_s[order]
     missed = np.where(late_s > 0, 1.0 + np.floor(late_s / gap_s), 0.0)
+    num_late = (late_s > 0).astype(np.float64)
     slack_s = np.maximum(-late_s, 0.0)
-    met = (late_s <= 0).astype(np.float64)
-    active = np.searchsorted(-num, -np.arange(int(num[0]) if len(num) else 0), side="left")
-    for position in range(1, len(active)):
-        size = int(active[position])
-        took_s = tokens.gap_s[start[:size] + position]
-        left_s = slack_s[:size] + gap_s - took_s
-        in_time = left_s >= 0
-        met[:size] += in_time
-        passed = np.floor((took_s - slack_s[:size]) / gap_s)
-        missed[:size] += np.where(in_time, 0.0, passed)
-        slack_s[:size] = np.where(in_time, left_s, 0.0)
+    for start, size in zip(columns.start[1:], columns.size[1:], strict=True):
+        active = int(np.searchsorted(rank, size))
+        left_s = slack_s[:active]
+        left_s += gap_s
+        left_s -= columns.gap_s[start + rank[:active]]
+        late = np.flatnonzero(left_s < 0)
+        missed[late] += np.floor(1.0 - left_s[late] / gap_s)
+        num_late[late] += 1.0
+        left_s[late] = 0.0
+    met = num[order] - num_late
     share = np.empty(len(chosen))
     share[order] = met / np.maximum(met + missed, 1.0)
     return share
@@ -191,7 +214,7 @@ def fluidity(data: RunData, pace: Pace) -> FloatArray:
     chosen = np.flatnonzero(tokens.num > 0)
     late_s = (ttft(data) - limits(pace.first, data))[chosen]
     found = np.full(len(data), np.nan)
-    found[chosen] = _deadlines(tokens, chosen, late_s, pace.gap)
+    found[chosen] = _deadlines(data, chosen, late_s, pace.gap)
     return found
 
 

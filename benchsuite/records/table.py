@@ -93,6 +93,7 @@ class RunData:
         default_factory=dict
     )  # telemetry, [readings, 2]: s, value
     images: IntArray | None = None  # [n]; None: the workload has none
+    group: IntArray | None = None  # [n]; requests with the same prompt; -1: its own
     tools: ToolUse | None = None  # None: none was called
     _found: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -147,6 +148,7 @@ class RunData:
             chunk_kind=chunk_kind,
             chunk_read=_integers(_ragged(table["chunk_read"])[1]),
             chunk_lag_s=_lags(chunk_start, table["chunk_lag_s"]),
+            group=_integers(table["group"]) if "group" in table.column_names else None,
             tools=_tool_use(table),
             window_s=window_s,
             images=_integers(table["num_images"]) if "num_images" in table.column_names else None,

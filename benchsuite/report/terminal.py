@@ -8,8 +8,10 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from benchsuite.report.quantities import number, visible
+from benchsuite.metrics.base import Interval
+from benchsuite.report.quantities import bounds, number, percent, visible
 from benchsuite.report.sections import gammas, metrics, targets
+from benchsuite.results.frontier import Frontier
 from benchsuite.results.result import RunResult
 
 WIDEST: Final = 1_000  # letters; no table is
@@ -29,6 +31,41 @@ def show(result: RunResult, console: Console, folder: Path) -> None:
     for warning in result.warnings:
         console.print(_text(f"! {warning}", "yellow"))
     console.print(_text(f"Report: {folder / 'report.html'}"), soft_wrap=True)
+
+
+def show_frontier(found: Frontier, console: Console) -> None:
+    """Every run, and every curve against the baseline's."""
+    points = _table("run", "frontier", "right", "95 %", "requests/s", f"times {found.baseline}",
+                    "95 %", "tokens/right", "right/s")  # fmt: skip
+    for point in found.points:
+        cells = (
+            point.name,
+            "✓" if point.is_on_frontier else f"✗ behind {', '.join(point.dominated_by)}",
+            percent(point.accuracy),
+            bounds(point.accuracy_ci),
+            number(point.request_rate),
+            number(point.relative_rate),
+            _span(point.relative_rate_ci),
+            "–" if point.tokens_per_correct is None else number(point.tokens_per_correct),
+            number(point.correct_rate),
+        )
+        points.add_row(*map(_text, cells))
+    gaps = _table("curve", "at", "times as fast", "95 %", "more right", "95 %")
+    for gap in found.gaps:
+        more = "beyond" if gap.more_accurate is None else f"{gap.more_accurate * 100:+.1f} points"
+        faster = "beyond" if gap.faster is None else number(gap.faster)
+        cell_ci = None
+        if gap.more_accurate_ci is not None:
+            cell_ci = (gap.more_accurate_ci[0] * 100, gap.more_accurate_ci[1] * 100)
+        row = (gap.group, gap.at, faster, _span(gap.faster_ci), more, _span(cell_ci))
+        gaps.add_row(*map(_text, row))
+    for table in (points, gaps):
+        if table.rows:
+            print_whole(table, console)
+
+
+def _span(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
 
 
 def print_whole(table: Table, console: Console) -> None:
