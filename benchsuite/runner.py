@@ -23,6 +23,7 @@ from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.workers import Ended
 from benchsuite.metrics.quality import grade
 from benchsuite.metrics.statistics import measurement_window
+from benchsuite.records import arrow
 from benchsuite.records import client as client_file
 from benchsuite.records import requests as requests_file
 from benchsuite.records import telemetry
@@ -191,7 +192,8 @@ def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
     ran_out = not facts.planned_due_s and len(table) == facts.num_planned  # of a closed loop
     is_short = ran_out or facts.partial is not None  # it ended before its duration did
     sent_s, due_s, finished_s = (
-        table[name].to_numpy().astype(np.float64) for name in ("sent_s", "due_s", "finished_s")
+        arrow.numbers(table[name], np.nan).astype(np.float64)
+        for name in ("sent_s", "due_s", "finished_s")
     )
     return RunData.from_records(
         table,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from benchsuite.errors import RunError
 from benchsuite.exchange import Exchange, Response, http_status, joined
-from benchsuite.records import ragged, tool_events
+from benchsuite.records import arrow, tool_events
 from benchsuite.records.record import Record, Status
 from benchsuite.records.spool import Asked
 
@@ -180,9 +180,9 @@ def _columns(records: list[Record]) -> pa.RecordBatch:
         if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
             columns.append(tool_events.column(values, kind))
         elif pa.types.is_list(kind):
-            columns.append(ragged.column(values, kind.value_type.to_pandas_dtype()))
+            columns.append(arrow.column(values, kind.value_type.to_pandas_dtype()))
         else:
-            columns.append(pa.array(values, kind))
+            columns.append(arrow.array(values, kind))
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
@@ -192,7 +192,8 @@ def read(path: Path) -> pa.Table:
     Raises RunError if the file is missing, torn or of another schema.
     """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # `read_table` loads pandas, where there is one
+            table = file.read()
     except (OSError, pa.ArrowInvalid) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
     found = (table.schema.metadata or {}).get(_VERSION_KEY, b"").decode()

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
 from benchsuite.exchange import Exchange, Reads, joined
-from benchsuite.records import ragged
+from benchsuite.records import arrow
 
 BATCH_EXCHANGES: Final = 64
 BATCH_S: Final = 0.5
@@ -160,15 +159,19 @@ class SpoolWriter:
 def _to_batch(rows: list[tuple[Asked, Exchange]]) -> pa.RecordBatch:
     asked, exchanges = [row[0] for row in rows], [row[1] for row in rows]
     reads = [joined(exchange.reads) for exchange in exchanges]
-    columns: dict[str, Any] = {
+    values: dict[str, list[Any]] = {
         **{name: [getattr(row, name) for row in asked] for name in Asked.__struct_fields__},
         **{name: [getattr(row, name) for row in exchanges] for name in _FROM_EXCHANGE},
         "read_end": [row.ends for row in reads],
         "raw": [row.raw for row in reads],
     }
-    for name in ("read_s", "lag_s", "read_end"):
-        columns[name] = ragged.column(columns[name], np.int64 if name == "read_end" else np.float64)
-    return pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
+    columns = [
+        arrow.column(values[field.name], field.type.value_type.to_pandas_dtype())
+        if pa.types.is_list(field.type)
+        else arrow.array(values[field.name], field.type)
+        for field in _SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
 _FROM_EXCHANGE: Final = (
@@ -207,7 +210,7 @@ def read_spool(path: Path) -> Iterator[tuple[Asked, Exchange]]:
 
 def _from_batch(batch: pa.RecordBatch) -> Iterator[tuple[Asked, Exchange]]:
     columns: dict[str, list[Any]] = {
-        name: ragged.rows(batch[name])
+        name: arrow.rows(batch[name])
         if pa.types.is_list(batch[name].type)
         else batch[name].to_pylist()
         for name in _SCHEMA.names

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchsuite.exchange import Kind
+from benchsuite.records import arrow
 
 T = TypeVar("T")
 FloatArray = NDArray[np.float64]
@@ -120,38 +120,37 @@ class RunData:
         partial: str | None = None,
     ) -> Self:
         """The columns of `table`: one row per request, one column per field of Record."""
-        due_s, sent_s = _floats(table["due_s"]), _floats(table["sent_s"])
-        origin_s = np.where(np.isnan(due_s), sent_s, due_s)
-        table = table.take(np.lexsort((_integers(table["request_id"]), origin_s)))
-        chunk_start, chunk_s = _ragged(table["chunk_s"])
-        chunk_kind = _integers(_ragged(table["chunk_kind"])[1])
+        columns = _Columns(table)
+        chunk_start, chunk_s = columns.lists("chunk_s")
+        chunk_s = chunk_s.astype(np.float64)
+        chunk_kind = columns.lists("chunk_kind")[1].astype(np.int64)
+        prompt_tokens = columns.integers("server_prompt_tokens")
+        prompt_tokens = np.where(
+            prompt_tokens < 0, columns.integers("prompt_tokens"), prompt_tokens
+        )
         as_they_are: dict[str, Any] = {
-            **{name: _integers(table[name]) for name in _INTEGERS},
-            **{name: _floats(table[name]) for name in _FLOATS},
-            **{name: _texts(table[name]) for name in _TEXTS},
+            **{name: columns.integers(name) for name in _INTEGERS},
+            **{name: columns.floats(name) for name in _FLOATS},
+            **{name: columns.texts(name) for name in _TEXTS},
         }
         return cls(
             **as_they_are,
-            first_token_s=_first(chunk_start, _floats(chunk_s)),
-            first_output_s=_first_where(
-                chunk_kind != Kind.REASONING, chunk_start, _floats(chunk_s)
-            ),
-            last_token_s=_last(chunk_start, _floats(chunk_s)),
-            prompt_tokens=_integers(
-                pc.coalesce(table["server_prompt_tokens"], table["prompt_tokens"])
-            ),
-            must_reach_asked=np.asarray(table["must_reach_asked"], dtype=np.bool_),
-            correct=_integers(table["correct"].cast(pa.int8())),
+            first_token_s=_first(chunk_start, chunk_s),
+            first_output_s=_first_where(chunk_kind != Kind.REASONING, chunk_start, chunk_s),
+            last_token_s=_last(chunk_start, chunk_s),
+            prompt_tokens=prompt_tokens,
+            must_reach_asked=columns.integers("must_reach_asked") > 0,
+            correct=columns.integers("correct"),
             chunk_start=chunk_start,
-            chunk_s=_floats(chunk_s),
-            chunk_tokens=_integers(_ragged(table["chunk_tokens"])[1]),
+            chunk_s=chunk_s,
+            chunk_tokens=columns.lists("chunk_tokens")[1].astype(np.int64),
             chunk_kind=chunk_kind,
-            chunk_read=_integers(_ragged(table["chunk_read"])[1]),
-            chunk_lag_s=_lags(chunk_start, table["chunk_lag_s"]),
-            group=_integers(table["group"]) if "group" in table.column_names else None,
-            tools=_tool_use(table),
+            chunk_read=columns.lists("chunk_read")[1].astype(np.int64),
+            chunk_lag_s=_lags(chunk_start, *columns.lists("chunk_lag_s")),
+            tools=_tool_use(columns),
+            group=columns.integers("group") if "group" in table.column_names else None,
             window_s=window_s,
-            images=_integers(table["num_images"]) if "num_images" in table.column_names else None,
+            images=columns.integers("num_images") if "num_images" in table.column_names else None,
             num_planned=num_planned,
             planned_due_s=planned_due_s,
             partial=partial,
@@ -243,55 +242,75 @@ _TEXTS = (
 )
 
 
-def _tool_use(table: pa.Table) -> ToolUse | None:
+def _tool_use(columns: "_Columns") -> ToolUse | None:
     """What `tool_calls` and `tool_results` hold; None where both are empty."""
-    if "tool_calls" not in table.column_names:
+    calls, results = columns.rows("tool_calls"), columns.rows("tool_results")
+    if not (any(calls) or any(results)):
         return None
-    call_start, calls = _ragged(table["tool_calls"])
-    result_start, results = _ragged(table["tool_results"])
-    if not call_start[-1] + result_start[-1]:
-        return None
-    exit_code = pc.fill_null(pc.struct_field(results, "exit_code"), 0)  # null: see the problem
-    has_failed = np.asarray(exit_code, dtype=np.int64) != 0
-    is_empty = _integers(pc.struct_field(results, "output_tokens")) == 0
-    has_problem = np.asarray(pc.is_valid(pc.struct_field(results, "problem")), dtype=np.bool_)
-    text = tuple(
-        f"{reasoning}\n{answer}"
-        for reasoning, answer in zip(
-            _texts(table["reasoning_text"]), _texts(table["output_text"]), strict=True
-        )
-    )
-    n = np.arange(len(table))
+    outputs, reasoning = columns.texts("output_text"), columns.texts("reasoning_text")
+    text = tuple(map("{}\n{}".format, reasoning, outputs))
+    n = np.arange(len(calls))
+    flat_calls = [call for row in calls for call in row]
+    flat_results = [result for row in results for result in row]
     return ToolUse(
-        call_request=np.repeat(n, np.diff(call_start)),
-        call_name=_texts(pc.struct_field(calls, "name")),
-        call_wrong=np.asarray(pc.is_valid(pc.struct_field(calls, "problem")), dtype=np.bool_),
-        result_request=np.repeat(n, np.diff(result_start)),
-        result_failed=has_problem | has_failed | is_empty,
-        answer=_texts(table["answer"]),
-        text=text if pc.any(pc.is_valid(table["output_text"])).as_py() else None,
+        call_request=np.repeat(n, list(map(len, calls))),
+        call_name=tuple(call["name"] for call in flat_calls),
+        call_wrong=np.array([call["problem"] is not None for call in flat_calls], dtype=np.bool_),
+        result_request=np.repeat(n, list(map(len, results))),
+        result_failed=np.array(list(map(_has_failed, flat_results)), dtype=np.bool_),
+        answer=columns.texts("answer"),
+        text=text if columns.has_any("output_text") else None,
     )
 
 
-def _floats(column: Any) -> FloatArray:
-    """An Arrow column with NaN for null."""
-    return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan), dtype=np.float64)
+def _has_failed(result: dict[str, Any]) -> bool:
+    return bool(result["problem"] is not None or result["exit_code"]) or not result["output_tokens"]
 
 
-def _integers(column: Any) -> IntArray:
-    """An Arrow column with -1 for null."""
-    return np.asarray(pc.fill_null(column.cast(pa.int64()), -1), dtype=np.int64)
+class _Columns:
+    """The columns of a table, its rows by origin and then by id."""
 
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._order: IntArray = np.arange(len(table))
+        due_s = self.floats("due_s")
+        origin_s = np.where(np.isnan(due_s), self.floats("sent_s"), due_s)
+        self._order = np.lexsort((self.integers("request_id"), origin_s))
 
-def _texts(column: Any) -> tuple[str, ...]:
-    """An Arrow column with "" for null."""
-    return tuple(pc.fill_null(column.cast(pa.string()), "").to_pylist())
+    def floats(self, name: str) -> FloatArray:
+        """NaN for null."""
+        return arrow.numbers(self._table[name], np.nan).astype(np.float64)[self._order]
 
+    def integers(self, name: str) -> IntArray:
+        """-1 for null."""
+        return arrow.numbers(self._table[name], -1).astype(np.int64)[self._order]
 
-def _ragged(column: pa.ChunkedArray) -> tuple[IntArray, Any]:
-    """(start, values) of a list column: row i holds values[start[i] : start[i + 1]]."""
-    lengths = _integers(pc.fill_null(pc.list_value_length(column), 0))
-    return np.concatenate(([0], np.cumsum(lengths))), pc.list_flatten(column)
+    def texts(self, name: str) -> tuple[str, ...]:
+        """ "" for null."""
+        texts = self._table[name].to_pylist()
+        return tuple(texts[row] or "" for row in self._order.tolist())
+
+    def rows(self, name: str) -> list[list[Any]]:
+        """Lists of structs, as Python's own; empty where there is no such column."""
+        if name not in self._table.column_names or not any(
+            len(chunk.values) for chunk in self._table[name].chunks
+        ):
+            return [[]] * len(self._table)
+        rows = self._table[name].to_pylist()
+        return [rows[row] or [] for row in self._order.tolist()]
+
+    def has_any(self, name: str) -> bool:
+        """Whether any row has a value."""
+        return bool(self._table[name].null_count < len(self._table))
+
+    def lists(self, name: str) -> tuple[IntArray, NDArray[Any]]:
+        """(start, values): row i holds values[start[i] : start[i + 1]]."""
+        start, values = arrow.lists(self._table[name])
+        length = np.diff(start).astype(np.int64)[self._order]
+        ends = np.cumsum(length)
+        place = np.arange(ends[-1] if len(ends) else 0)  # in the lists one after the other
+        moved = start[:-1].astype(np.int64)[self._order] - (ends - length)
+        return np.concatenate(([0], ends)), values[place + np.repeat(moved, length)]
 
 
 def _first(start: IntArray, values: FloatArray) -> FloatArray:
@@ -315,10 +334,9 @@ def _at(index: IntArray, is_there: BoolArray, values: FloatArray) -> FloatArray:
     return found
 
 
-def _lags(chunk_start: IntArray, column: pa.ChunkedArray) -> FloatArray:
+def _lags(chunk_start: IntArray, start: IntArray, values: NDArray[Any]) -> FloatArray:
     """One lag per chunk; NaN for all chunks of a request that has none."""
-    start, values = _ragged(column)
     has_lag = np.repeat(np.diff(start) > 0, np.diff(chunk_start))
     lag_s = np.full(int(chunk_start[-1]), np.nan)
-    lag_s[has_lag] = _floats(values)
+    lag_s[has_lag] = values
     return lag_s

@@ -3,7 +3,7 @@
 Made when the records are made, from what the spool holds; nothing of it is on the hot path.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from benchsuite.exchange import Response
 from benchsuite.message import Tool
+from benchsuite.records import arrow
 from benchsuite.tools.base import ToolResult
 from benchsuite.tools.check import Problem, fault
 from benchsuite.tools.in_text import calls_in_text
@@ -85,7 +86,9 @@ def brought(results: str | None, start_s: float, *, keep_text: bool) -> tuple[To
     )
 
 
-def column(rows: Iterable[tuple[Struct, ...]], kind: pa.DataType) -> pa.Array:
+def column(rows: Sequence[tuple[Struct, ...]], kind: pa.ListType) -> pa.Array:
     """Structs as an Arrow column of lists."""
+    if not any(rows):
+        return arrow.nothing(len(rows), kind)
     values: list[Any] = [msgspec.to_builtins(row) for row in rows]
     return pa.array(values, kind)

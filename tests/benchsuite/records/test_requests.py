@@ -62,7 +62,7 @@ def test_a_chunk_has_the_stamp_of_its_read(tmp_path: Path, lag_s: list[float]) -
 def test_a_file_of_an_older_minor_schema_is_read(tmp_path: Path) -> None:
     """Columns that it lacks hold nothing."""
     path = tmp_path / requests.FILE_NAME
-    requests.write([record(Chunks((), (), (), ()), [])], path)
+    requests.write([record(NO_CHUNKS, [])], path)
     pq.write_table(pq.read_table(path).drop_columns(["priority", "model"]), path)
     table = requests.read(path)
     assert table.schema.names == requests.SCHEMA.names
