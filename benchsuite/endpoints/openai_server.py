@@ -1,7 +1,7 @@
 """What every OpenAI-compatible server needs of us: where it is, the key, deadlines, readiness.
 
 `openai_chat` and `openai_completions` add the path and the body. The data plane is `wire`
-(default) or `aiohttp`; the control plane (is it there, does it take our key) is httpx.
+(default) or `aiohttp`; the control plane (is it there, does it take our key) is `control`.
 """
 
 import asyncio
@@ -13,10 +13,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Protocol, Self
 
-import httpx
 import msgspec
 
-from benchsuite.endpoints import wire
+from benchsuite.endpoints import control, wire
 from benchsuite.endpoints.base import (
     ClockError,
     Connection,
@@ -141,27 +140,26 @@ class OpenAIServer(Spec, frozen=True):
         """Ask for the model list until anything answers; a refused key is said at once."""
         deadline_s = time.monotonic() + self.ready_within
         url = self.resource("/models")
-        async with httpx.AsyncClient(
-            verify=self.tls() or False, timeout=max(self.ready_within, 1.0), trust_env=False
-        ) as client:
-            while True:
-                try:
-                    answer = await client.get(url, headers=self.request_headers())
-                except httpx.HTTPError as error:
-                    if time.monotonic() >= deadline_s or not _may_come_up(error):
-                        reason = str(error) or type(error).__name__
-                        raise EndpointError(f"{self.url}: {reason}") from error
-                else:
-                    if answer.status_code in (401, 403):
-                        raise EndpointError(
-                            f"{self.url}: the key was refused ({answer.status_code}); "
-                            "set endpoint.api_key, e.g. to ${env:OPENAI_API_KEY}"
-                        )
-                    if answer.status_code != 503:  # 503: still loading
-                        return
-                    if time.monotonic() >= deadline_s:
-                        raise EndpointError(f"{self.url}: still not ready (503)")
-                await asyncio.sleep(READY_POLL_S)
+        headers, context = self.request_headers(), self.tls()
+        while True:
+            is_late = time.monotonic() >= deadline_s
+            try:
+                answer = await control.get(url, headers, context, max(self.ready_within, 1.0))
+            except (OSError, control.NotHttpError) as error:
+                if is_late or not _may_come_up(error):
+                    reason = str(error) or type(error).__name__
+                    raise EndpointError(f"{self.url}: {reason}") from error
+            else:
+                if answer.status in (401, 403):
+                    raise EndpointError(
+                        f"{self.url}: the key was refused ({answer.status}); "
+                        "set endpoint.api_key, e.g. to ${env:OPENAI_API_KEY}"
+                    )
+                if answer.status != 503:  # 503: still loading
+                    return
+                if is_late:
+                    raise EndpointError(f"{self.url}: still not ready (503)")
+            await asyncio.sleep(READY_POLL_S)
 
 
 class _Connect(Protocol):
@@ -185,9 +183,9 @@ def _transport(name: str) -> _Connect:
     return aiohttp_transport.connect
 
 
-def _may_come_up(error: httpx.HTTPError) -> bool:
+def _may_come_up(error: Exception) -> bool:
     """Whether waiting can help: a server that starts refuses; a bad certificate stays bad."""
-    return isinstance(error, httpx.ConnectError) and "CERTIFICATE" not in str(error)
+    return isinstance(error, OSError) and not isinstance(error, ssl.SSLError | TimeoutError)
 
 
 def resolved(key: str, text: str) -> str:

@@ -415,16 +415,16 @@ def _connect_error_class(error: OSError) -> str:
     return names.get(error.errno or 0, "connect")
 
 
-def request_head(where: Target, headers: dict[str, str]) -> bytes:
-    """Everything of a POST's head but its Content-Length and the empty line."""
+def request_head(where: Target, headers: dict[str, str], method: str = "POST") -> bytes:
+    """Everything of a request's head but its Content-Length and the empty line."""
     fixed = {
         "Host": where.authority,
-        "Content-Type": "application/json",
+        **({"Content-Type": "application/json"} if method == "POST" else {}),
         "Accept": "text/event-stream",
         "Accept-Encoding": "identity",
         "User-Agent": "benchsuite",
     }
-    lines = [f"POST {where.path} HTTP/1.1"]
+    lines = [f"{method} {where.path} HTTP/1.1"]
     for name, value in {**fixed, **headers}.items():
         if any(character in f"{name}{value}" for character in "\r\n\0"):
             raise EndpointError(f"header {name!r} holds a line break")

@@ -1,11 +1,12 @@
 """Reads a server's `/metrics` while the requests run. What it read lies in the spool, on this
 machine's monotonic clock.
 
-A thread with nothing but an HTTP client: reading 50 KB a second takes a few milliseconds of it, and
-the interpreter hands over to the event loop within `sending.SWITCH_S`.
+A thread with a loop of its own: reading 50 KB a second takes a few milliseconds of it, and the
+interpreter hands over to the event loop of the requests within `sending.SWITCH_S`.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final, NamedTuple
 
-import httpx
-
+from benchsuite.endpoints import control
 from benchsuite.endpoints.base import Endpoint
 from benchsuite.endpoints.openai_server import OpenAIServer
 from benchsuite.errors import ScenarioError
@@ -30,7 +30,8 @@ class Target(NamedTuple):
     """Whom to ask, and how."""
 
     url: str
-    client: httpx.Client
+    headers: dict[str, str]
+    tls: ssl.SSLContext | None
 
 
 @asynccontextmanager
@@ -43,7 +44,7 @@ async def reading(wanted: Telemetry, endpoint: Endpoint, spool: Path) -> AsyncIt
     if found is None:
         yield
         return
-    with found.client, TelemetryWriter(spool / f"{SOURCE}{SPOOL_SUFFIX}") as writer:
+    with TelemetryWriter(spool / f"{SOURCE}{SPOOL_SUFFIX}") as writer:
         first = await asyncio.to_thread(read_once, found)
         writer.put(first)
         if not first:
@@ -71,16 +72,12 @@ def target(wanted: Telemetry, endpoint: Endpoint) -> Target | None:
     if wanted.server.startswith("http"):
         if not endpoint.is_real_time:
             raise ScenarioError("telemetry.server: on virtual time there is no server to read")
-        return Target(wanted.server, httpx.Client(timeout=TIMEOUT_S, trust_env=False))
+        is_secret = wanted.server.startswith("https:")
+        return Target(wanted.server, {}, ssl.create_default_context() if is_secret else None)
     if wanted.server == "off" or not isinstance(endpoint, OpenAIServer):
         return None
-    client = httpx.Client(
-        headers=endpoint.request_headers(),
-        verify=endpoint.tls() or False,
-        timeout=TIMEOUT_S,
-        trust_env=False,
-    )
-    return Target(endpoint.resource("").removesuffix("/v1") + "/metrics", client)
+    url = endpoint.resource("").removesuffix("/v1") + "/metrics"
+    return Target(url, endpoint.request_headers(), endpoint.tls())
 
 
 def read_once(target: Target) -> list[Sample]:
@@ -88,10 +85,10 @@ def read_once(target: Target) -> list[Sample]:
     the readings says so: a server that is too busy to answer is no reason to end a run."""
     before_s = time.monotonic()
     try:
-        answer = target.client.get(target.url)
-    except httpx.HTTPError:
+        answer = asyncio.run(control.get(*target, TIMEOUT_S))
+    except (OSError, control.NotHttpError):
         return []
     at_s = (before_s + time.monotonic()) / 2
-    if answer.status_code != 200:
+    if answer.status != 200:
         return []
-    return [Sample(at_s, SOURCE, name, value) for name, value in parse(answer.text).items()]
+    return [Sample(at_s, SOURCE, name, value) for name, value in parse(answer.body.decode(errors="replace")).items()]

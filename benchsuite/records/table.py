@@ -264,7 +264,8 @@ def _tool_use(columns: "_Columns") -> ToolUse | None:
 
 
 def _has_failed(result: dict[str, Any]) -> bool:
-    return bool(result["problem"] is not None or result["exit_code"]) or not result["output_tokens"]
+    is_empty = result["output_tokens"] == 0
+    return bool(result["problem"] is not None or result["exit_code"] or is_empty)
 
 
 class _Columns:
