@@ -6,10 +6,8 @@ Text from outside is made visible and escaped where the template writes it, in o
 """
 
 import base64
-import gzip
 import hashlib
 from collections.abc import Iterable
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +19,7 @@ from benchsuite.records.table import RunData
 from benchsuite.report import sections
 from benchsuite.report.charts import charts
 from benchsuite.report.charts.base import Chart
+from benchsuite.report.plotly_script import library
 from benchsuite.report.quantities import visible
 from benchsuite.results.result import RunResult
 
@@ -58,16 +57,16 @@ def render(result: RunResult, data: RunData) -> str:
 
 def page(template: str, drawn: Iterable[Chart], **words: object) -> str:
     """A page of ours: style, script and charts, and the words that its template asks for."""
-    library = _plotly()
+    plotly = library()
     script = _beside("page.js")
     return (
         _templates()
         .get_template(template)
         .render(
-            policy=Markup(content_policy(script.encode(), library.text)),
+            policy=Markup(content_policy(script.encode(), plotly.text)),
             style=Markup(_beside("style.css")),
             script=Markup(script),
-            library=library.packed,
+            library=plotly.packed,
             drawings=[_drawing(chart) for chart in drawn],
             **words,
         )
@@ -88,22 +87,9 @@ def content_policy(*scripts: bytes) -> str:
     )
 
 
-class _Library(NamedTuple):
-    """plotly's script as its Python package brings it, and as the page carries it."""
-
-    text: bytes
-    packed: Markup
-
-
-@cache
-def _plotly() -> _Library:
-    text = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    return _Library(text, Markup(base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()))
-
-
 def _drawing(chart: Chart) -> Drawing:
     # Only "<" could end the script element that holds it, or open a comment there.
-    return Drawing(chart, Markup(chart.figure.to_json(engine="json").replace("<", "\\u003c")))
+    return Drawing(chart, Markup(chart.figure.to_json().replace("<", "\\u003c")))
 
 
 def _beside(name: str) -> str:

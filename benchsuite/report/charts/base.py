@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
 from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
+from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.quantities import visible
 from benchsuite.results.result import RunResult
 
@@ -28,7 +28,7 @@ class Chart:
     key: str  # its id in the page
     title: str
     reading: str
-    figure: go.Figure
+    figure: Figure
     table: Table
     note: str = ""  # what was left out
     is_wide: bool = True

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
 from benchsuite.metrics import latency
 from benchsuite.metrics.base import Summary
@@ -23,6 +22,7 @@ from benchsuite.report.charts.figure import (
     make_log,
     milli,
 )
+from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.quantities import milliseconds
 from benchsuite.report.thinning import ecdf
 from benchsuite.results.result import RunResult
@@ -134,7 +134,7 @@ def by_class(points: Points, data: RunData) -> dict[str, FloatArray]:
     return {name: values_s for name, values_s in found.items() if len(values_s)}
 
 
-def _add_ecdf(figure: go.Figure, name: str, values_s: FloatArray, colour: str, dash: str) -> None:
+def _add_ecdf(figure: Figure, name: str, values_s: FloatArray, colour: str, dash: str) -> None:
     x_s, share = ecdf(values_s, MAX_POINTS)
     figure.add_scatter(
         x=milli(np.concatenate([x_s[:1], x_s])),
@@ -171,13 +171,13 @@ def _limit_words(limits_s: dict[str, float], values_s: FloatArray) -> list[dict[
     ]
 
 
-def _set_axes(figure: go.Figure, values_s: FloatArray, limits_s: tuple[float, ...]) -> None:
+def _set_axes(figure: Figure, values_s: FloatArray, limits_s: tuple[float, ...]) -> None:
     """From the first half percent on, below which nobody looks, to the longest; targets in view."""
     positive_s = values_s[values_s > 0]
     if len(positive_s):
         low_s = min(float(np.quantile(positive_s, 0.005)), *limits_s, positive_s.max())
         high_s = max(float(positive_s.max()), *limits_s, low_s)
-        make_log(figure.layout.xaxis, low_s * 1e3 / 1.15, high_s * 1e3 * 1.15)
+        make_log(figure.layout["xaxis"], low_s * 1e3 / 1.15, high_s * 1e3 * 1.15)
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.03], dtick=0.25)
 
 

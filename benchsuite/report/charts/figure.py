@@ -2,17 +2,17 @@
 
 Colours are the light ones of style.css (after Okabe and Ito: the colour-blind tell them apart
 too), which the page exchanges for those of its theme; dashes and symbols differ as well. Arrays
-reach plotly as float32, which it writes as packed bytes.
+reach plotly as float32, in packed bytes.
 """
 
 import math
 from typing import Any, Final
 
 import numpy as np
-import plotly.graph_objects as go
 
 from benchsuite.records.table import FloatArray, IntArray
 from benchsuite.report.charts.base import Points
+from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.thinning import keep_turns
 from benchsuite.results.result import RunResult
 
@@ -37,7 +37,7 @@ def milli(values_s: FloatArray) -> Any:
     return (np.asarray(values_s) * 1e3).astype(np.float32)
 
 
-def empty(x_title: str, y_title: str = "", **layout: Any) -> go.Figure:
+def empty(x_title: str, y_title: str = "", **layout: Any) -> Figure:
     """A figure without marks, with what `layout` adds to the look of the page."""
     look = {
         "margin": {"l": 8, "r": 14, "t": 30, "b": 8},
@@ -52,7 +52,7 @@ def empty(x_title: str, y_title: str = "", **layout: Any) -> go.Figure:
         "xaxis": _axis(x_title),
         "yaxis": _axis(y_title),
     }
-    return go.Figure(layout={"template": None} | look | layout)
+    return Figure(look | layout)
 
 
 def _axis(title: str, **more: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _axis(title: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def over_time(result: RunResult, y_title: str) -> go.Figure:
+def over_time(result: RunResult, y_title: str) -> Figure:
     """A figure over the time of the run, its warm-up and drain shaded."""
     end_s = max(result.duration_s, 1e-3)
     start_s, stop_s = result.window_s
@@ -146,12 +146,13 @@ def limit_words(limit_ms: float, text: str, *, is_right: bool) -> dict[str, Any]
     }
 
 
-def make_log(axis: Any, low: float, high: float) -> None:
+def make_log(axis: dict[str, Any], low: float, high: float) -> None:
     """Make an axis of a figure logarithmic from `low` to `high`, with round ticks."""
-    axis.type = "log"
-    axis.range = [math.log10(low), math.log10(high)]
-    axis.tickvals = ticks = log_ticks(low, high)
-    axis.ticktext = [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks]
+    ticks = log_ticks(low, high)
+    axis["type"] = "log"
+    axis["range"] = [math.log10(low), math.log10(high)]
+    axis["tickvals"] = ticks
+    axis["ticktext"] = [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -166,7 +167,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def add_dots(
-    figure: go.Figure,
+    figure: Figure,
     name: str,
     points: Points,
     hover: str,
@@ -193,7 +194,7 @@ def add_dots(
     )
 
 
-def add_line(figure: go.Figure, name: str, at_s: FloatArray, values_s: FloatArray) -> None:
+def add_line(figure: Figure, name: str, at_s: FloatArray, values_s: FloatArray) -> None:
     """A line through the middle of the dots."""
     figure.add_scatter(
         x=at_s.astype(np.float32),
@@ -206,7 +207,7 @@ def add_line(figure: go.Figure, name: str, at_s: FloatArray, values_s: FloatArra
 
 
 def add_steps(
-    figure: go.Figure,
+    figure: Figure,
     name: str,
     at_s: FloatArray,
     level: FloatArray,
@@ -227,7 +228,7 @@ def add_steps(
     )
 
 
-def split(figure: go.Figure, y_title: str, top: float) -> None:
+def split(figure: Figure, y_title: str, top: float) -> None:
     """Two panels over one time axis; marks on y2 go to the lower one, from 0 to `top`."""
     lower = _axis(y_title, domain=[0.0, 0.24], anchor="x", range=[0, top], nticks=3)
     figure.update_layout(yaxis={"domain": [0.38, 1.0]}, yaxis2=lower, xaxis={"anchor": "y2"})

@@ -3,7 +3,6 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
 from benchsuite.metrics.base import Interval
 from benchsuite.records.table import FloatArray, RunData
@@ -18,6 +17,7 @@ from benchsuite.report.charts.figure import (
     empty,
     milli,
 )
+from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.quantities import bounds, milliseconds, percent
 from benchsuite.results.result import RunResult
 
@@ -86,7 +86,7 @@ def _shares(result: RunResult) -> list[_Share]:
     return rows
 
 
-def _add_shares(figure: go.Figure, rows: list[_Share], colour: str, symbol: str) -> None:
+def _add_shares(figure: Figure, rows: list[_Share], colour: str, symbol: str) -> None:
     share = np.array([row.share for row in rows])
     low, high = (np.array([row.interval[i] for row in rows]) for i in (0, 1))
     figure.add_scatter(
@@ -132,7 +132,9 @@ def waterfall(result: RunResult, data: RunData) -> Chart | None:
             hovertemplate=f"%{{y}}, {name}: %{{x:,.4~g}} ms",
         )
     figure.update_layout(barmode="stack", bargap=0.35)
-    figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont_size=11)
+    figure.update_yaxes(
+        autorange="reversed", type="category", showgrid=False, tickfont={"size": 11}
+    )
     rows = zip(
         labels, *([milliseconds(s) for s in t.tolist()] for t in phases.values()), strict=True
     )

@@ -4,7 +4,6 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import plotly.graph_objects as go
 
 from benchsuite.metrics import latency
 from benchsuite.records.table import FloatArray, RunData
@@ -20,6 +19,7 @@ from benchsuite.report.charts.figure import (
     slices,
     split,
 )
+from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.quantities import milliseconds, number
 from benchsuite.report.thinning import keep_longest, running_count
 from benchsuite.results.result import RunResult
@@ -198,15 +198,15 @@ def _turns_note(at_s: FloatArray) -> str:
     return "Drawn with the lowest and highest of each slice of time." if len(at_s) > MANY else ""
 
 
-def _fit(figure: go.Figure, values_s: FloatArray) -> None:
+def _fit(figure: Figure, values_s: FloatArray) -> None:
     """Logarithmic where values span more than a factor of 30."""
     positive_ms = values_s[values_s > 0] * 1e3
     if len(positive_ms) and positive_ms.max() > 30 * positive_ms.min():
         low, high = float(positive_ms.min()), float(positive_ms.max())
-        make_log(figure.layout.yaxis, low / 1.3, high * 1.3)
+        make_log(figure.layout["yaxis"], low / 1.3, high * 1.3)
 
 
-def _add_median(figure: go.Figure, points: Points) -> None:
+def _add_median(figure: Figure, points: Points) -> None:
     """The median in slices of time that hold about 20 points or more."""
     if len(points) >= 200:
         num = min(len(points) // 20, 50)

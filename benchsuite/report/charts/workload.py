@@ -59,7 +59,7 @@ def _spread(key: str, title: str, unit: str, values: FloatArray) -> Chart | None
     )
     low = float(np.quantile(values, 0.005))
     if low > 0 and values.max() > 20 * low:
-        make_log(figure.layout.xaxis, low / 1.15, float(values.max()) * 1.15)
+        make_log(figure.layout["xaxis"], low / 1.15, float(values.max()) * 1.15)
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.03], dtick=0.25)
     at = np.quantile(values, _SHARES)
     return Chart(
