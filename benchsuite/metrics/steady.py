@@ -28,6 +28,7 @@ def correlation_time(values: FloatArray) -> float:
     centred = values - values.mean() if n else values
     if n < 4 or not centred.any():
         return 1.0
+    centred = centred / np.abs(centred).max()  # whose squares are numbers, however small it was
     size = 1 << (2 * n - 1).bit_length()  # padded: the correlation must not wrap around
     spectrum = np.fft.rfft(centred, size)
     covariance = np.fft.irfft(spectrum * np.conj(spectrum), size)[:n]

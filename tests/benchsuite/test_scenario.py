@@ -217,7 +217,8 @@ def values(kind: Any, name: str = "") -> st.SearchStrategy[Any]:
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin is dict:
-        return st.dictionaries(st.text(), values(arguments[1], name), max_size=2)
+        min_size = 1 if name == "parts" else 0  # a mix has some
+        return st.dictionaries(st.text(), values(arguments[1], name), min_size=min_size, max_size=2)
     if origin is tuple:
         return st.lists(values(arguments[0]), min_size=1, max_size=3).map(tuple)
     if isinstance(kind, type) and issubclass(kind, Struct):
@@ -318,6 +319,7 @@ def refusals(value: Any, schema: dict[str, Any], at: str = "") -> list[str]:
         "type": lambda names: _is_a(value, names),
         "minimum": lambda low: isinstance(value, str) or value >= low,
         "exclusiveMinimum": lambda low: value > low,
+        "exclusiveMaximum": lambda high: value < high,
         "maximum": lambda high: value <= high,
         "exclusiveMaximum": lambda high: value < high,
         "minLength": lambda low: len(value) >= low,
