@@ -321,7 +321,6 @@ def refusals(value: Any, schema: dict[str, Any], at: str = "") -> list[str]:
         "exclusiveMinimum": lambda low: value > low,
         "exclusiveMaximum": lambda high: value < high,
         "maximum": lambda high: value <= high,
-        "exclusiveMaximum": lambda high: value < high,
         "minLength": lambda low: len(value) >= low,
         "minItems": lambda low: len(value) >= low,
         "pattern": lambda text: not isinstance(value, str) or re.search(text, value) is not None,
