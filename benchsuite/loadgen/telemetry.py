@@ -91,4 +91,7 @@ def read_once(target: Target) -> list[Sample]:
     at_s = (before_s + time.monotonic()) / 2
     if answer.status != 200:
         return []
-    return [Sample(at_s, SOURCE, name, value) for name, value in parse(answer.body.decode(errors="replace")).items()]
+    return [
+        Sample(at_s, SOURCE, name, value)
+        for name, value in parse(answer.body.decode(errors="replace")).items()
+    ]
