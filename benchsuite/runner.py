@@ -23,10 +23,9 @@ from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.workers import Ended
 from benchsuite.metrics.quality import grade
 from benchsuite.metrics.statistics import measurement_window
-from benchsuite.records import arrow
+from benchsuite.records import arrow, telemetry
 from benchsuite.records import client as client_file
 from benchsuite.records import requests as requests_file
-from benchsuite.records import telemetry
 from benchsuite.records.record import Record
 from benchsuite.records.spool import read_facts, read_spool
 from benchsuite.records.table import RunData
