@@ -6,6 +6,7 @@ recorded, and everything else is a pure function of the records.
 
 import dataclasses
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from benchsuite.results.facts import RUNNING, Facts
 from benchsuite.results.frontier import Frontier, frontier, measured
 from benchsuite.results.imports.base import Imported
 from benchsuite.results.result import RunResult
-from benchsuite.scenario import Scenario, dump, load, save
+from benchsuite.scenario import Scenario, dump, load, salted, save
 from benchsuite.workloads import tokenizer as tokenizers
 from benchsuite.workloads.tokenizer import Tokenizer
 
@@ -57,6 +58,7 @@ def run(
     send: Send = workers.send_all,
 ) -> RunResult:
     """Run one scenario and leave its run folder at `folder`, which must be new or empty."""
+    scenario = salted(scenario, secrets.token_hex(4))  # stands in the run's scenario.yaml
     tokenizer = tokenizers.load(scenario.tokenizer)
     schedule = Schedule.plan(scenario, tokenizer)  # everything random happens here, from one seed
     with _folder_of(scenario, folder):

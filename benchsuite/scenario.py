@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from benchsuite.arrivals import Arrivals
 from benchsuite.deployment import Deployment
@@ -68,6 +69,8 @@ class Scenario(Spec, frozen=True, kw_only=True):
     tokenizer: NameOrPath = "bundled"  # bundled, a tokenizer.json (or its folder), or a hub id
     workers: Count | None = None  # processes that send; None: chosen from the load and the cores
     capture: Literal["none", "text"] = "none"  # text: keep what the model wrote
+    cache: Literal["cold", "warm"] = "cold"  # cold: other made-up texts in each run (see `salt`)
+    salt: str | None = None  # of made-up texts; unset: drawn for the run where the cache is cold
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Scenario:
@@ -76,6 +79,18 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Scenario:
     for override in overrides:
         source.override(override)
     return convert(source, Scenario)
+
+
+def salted(scenario: Scenario, fresh: str) -> Scenario:
+    """The scenario with `fresh` as its salt, if its texts have to be other than the last run's.
+
+    A server that has been asked the same before would find the prompts in its prefix cache. On
+    virtual time there is no server before the run, and a run is to be the same each time.
+    """
+    is_salted = scenario.salt is not None or scenario.cache == "warm"
+    if is_salted or not scenario.endpoint.is_real_time:
+        return scenario
+    return replace(scenario, salt=fresh)
 
 
 def dump(scenario: Scenario) -> dict[str, Any]:

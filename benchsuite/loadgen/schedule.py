@@ -102,6 +102,7 @@ class Schedule:
     def plan(scenario: Scenario, tokenizer: Tokenizer) -> "Schedule":
         """Draw everything. Raises ScenarioError if nothing bounds the run or nothing is left."""
         limits, arrivals = scenario.limits, scenario.arrivals
+        tokenizer = tokenizer.salted(scenario.salt)
         if isinstance(arrivals, ClosedLoop):
             return _closed_loop(scenario, tokenizer, arrivals.concurrency)
         if isinstance(arrivals, Users):

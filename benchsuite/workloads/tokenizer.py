@@ -14,6 +14,7 @@ was not joined. Unigram takes the best of all ways to cut a text; where the best
 cuts at a space, so does the best way through any part of it around that space.
 """
 
+import copy
 import gzip
 import importlib.resources
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ import tokenizers
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from benchsuite import streams
 from benchsuite.errors import ScenarioError
 
 OPENING_WORDS: Final = 4
@@ -154,6 +156,16 @@ class Tokenizer:
         raw.no_truncation()
         raw.no_padding()
         self._raw = raw
+        self._salt: str | None = None
+
+    def salted(self, salt: str | None) -> "Tokenizer":
+        """The same tokenizer, whose texts are those of `salt`: equal for equal salts, and all
+        others for another. None: the texts of the seed alone."""
+        if salt == self._salt:
+            return self
+        other = copy.copy(self)
+        other._salt = salt
+        return other
 
     @property
     def vocab_size(self) -> int:
@@ -198,7 +210,10 @@ class Tokenizer:
         A few words drawn at random, so that no two passages begin alike; then the corpus from a
         place drawn at random; then single words up to the length. For a generator in the same
         state a longer passage begins like a shorter one, but for those last words. Never empty.
+        A salted tokenizer puts other words in their place.
         """
+        if self._salt is not None:
+            rng = streams.rng(0, "salt", self._salt, int(rng.integers(2**63)))
         corpus = self._corpus
         unit = corpus.fill_tokens
         pick = rng.integers(len(corpus.fill), size=OPENING_WORDS)
