@@ -35,6 +35,7 @@ AHEAD_SESSIONS: Final = 4096  # whose first body is made before it is needed
 AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
 FILL_S: Final = 2.0  # spent on them before the run; longer if there are not even these:
 FILL_SESSIONS: Final = 64
+LONG_TOKENS: Final = 256  # of a prompt: what it takes to write it out would be felt by others
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
 
 Sink = Callable[[Asked, Exchange], None]
@@ -204,7 +205,7 @@ class Driver:
         threads: ThreadPoolExecutor | None = None,
         tool_threads: ThreadPoolExecutor | None = None,
     ) -> None:
-        self._tool_threads = tool_threads
+        self._threads, self._tool_threads = threads, tool_threads
         self._endpoint, self._connection, self._schedule = endpoint, connection, schedule
         self._count_tokens, self._worker = count_tokens, worker
         self._issue_for_s, self._drain_s = issue_for_s, drain_s
@@ -350,13 +351,22 @@ class Driver:
         return course.ended_s
 
     def _fork(self, course: "_Course", turn: int) -> None:
-        task = self._begin(self._walk(course, turn, *self._next(course, turn)))
+        task = self._begin(self._branch(course, turn))
         course.forks.add(task)
         task.add_done_callback(course.forks.discard)
 
-    def _next(self, course: "_Course", turn: int) -> tuple[Ready, float]:
-        """A later request of a session, and when it is due."""
-        ready = self._ready(course.session.requests[turn], course.history_of(turn))
+    async def _branch(self, course: "_Course", turn: int) -> None:
+        await self._walk(course, turn, *await self._next(course, turn))
+
+    async def _next(self, course: "_Course", turn: int) -> tuple[Ready, float]:
+        """A later request of a session, and when it is due. A long body is made by a thread, while
+        the gap before it passes."""
+        request, history = course.session.requests[turn], course.history_of(turn)
+        if self._threads is None or request.prompt_tokens < LONG_TOKENS:
+            ready = self._ready(request, history)
+        else:
+            work = self._loop.run_in_executor(self._threads, self._ready, request, history)
+            ready = await work
         return ready, course.order.due_s(turn)
 
     async def _walk(self, course: "_Course", turn: int, ready: Ready, due_s: float | None) -> None:
@@ -386,7 +396,7 @@ class Driver:
             turn, *others = following
             for other in others:
                 self._fork(course, other)
-            ready, due_s = self._next(course, turn)
+            ready, due_s = await self._next(course, turn)
 
     async def _agent(
         self, session: Session, box: ToolBox, ready: Ready, due_s: float | None
