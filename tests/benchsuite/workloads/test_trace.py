@@ -294,7 +294,7 @@ def test_a_scripted_session_sends_the_recorded_messages():
             assert list(rendered.messages) == messages[:at]
             assert rendered.prompt_tokens == sum(BUNDLED.count(words(m)) for m in messages[:at])
             assert request.max_output_tokens == max(1, BUNDLED.count(words(messages[at])))
-            assert len(request.tools) == 14
+            assert len(request.tools) == 5
 
 
 def test_live_replies_leave_room_for_what_the_model_says():

@@ -146,7 +146,7 @@ def test_each_answer_of_a_trajectory_is_a_request() -> None:
     assert first.messages is not None
     assert [message.role for message in first.messages] == ["system", "user"]
     assert first.tools is not None
-    assert len(first.tools) == 14
+    assert len(first.tools) == 5
     assert second.new_messages is not None
     assert [message.role for message in second.new_messages] in (["tool"], ["user"])
     assert first.reply is not None
