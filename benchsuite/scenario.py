@@ -42,6 +42,7 @@ class Telemetry(Spec, frozen=True):
 
     server: str = "auto"
     every: Seconds = 1.0  # between two readings
+    energy: Literal["auto", "on", "off"] = "auto"  # of this machine; auto: if the server is on it
 
     def __post_init__(self) -> None:
         if self.server not in ("auto", "off") and not self.server.startswith(

@@ -1,5 +1,5 @@
-"""Reads a server's `/metrics` while the requests run. What it read lies in the spool, on this
-machine's monotonic clock.
+"""Reads a server's `/metrics` and this machine's energy meters while the requests run. What was
+read lies in the spool, on this machine's monotonic clock.
 
 A thread with a loop of its own: reading 50 KB a second takes a few milliseconds of it, and the
 interpreter hands over to the event loop of the requests within `sending.SWITCH_S`.
@@ -8,21 +8,26 @@ interpreter hands over to the event loop of the requests within `sending.SWITCH_
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from threading import Event
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from benchsuite.endpoints import control
 from benchsuite.endpoints.base import Endpoint
 from benchsuite.endpoints.openai_server import OpenAIServer
 from benchsuite.errors import ScenarioError
+from benchsuite.loadgen.energy_meters import Meter, meters
 from benchsuite.loadgen.server_metrics import parse
 from benchsuite.records.telemetry import SPOOL_SUFFIX, Sample, TelemetryWriter
 from benchsuite.scenario import Telemetry
 
 SOURCE: Final = "server"
+ENERGY: Final = "energy"
+ENERGY_EVERY_S: Final = 0.2  # counters move about ten times a second
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 TIMEOUT_S: Final = 5.0
 
 
@@ -50,21 +55,65 @@ async def reading(wanted: Telemetry, endpoint: Endpoint, spool: Path) -> AsyncIt
         if not first:
             yield
             return
-        is_over = Event()
-
-        def repeat() -> None:
-            due_s = time.monotonic() + wanted.every
-            while not is_over.wait(max(due_s - time.monotonic(), 0.0)):
-                writer.put(read_once(found))
-                due_s = max(due_s + wanted.every, time.monotonic())
-            writer.put(read_once(found))
-
-        repeating = asyncio.create_task(asyncio.to_thread(repeat))
-        try:
+        async with repeated(lambda: read_once(found), wanted.every, writer):
             yield
-        finally:
-            is_over.set()
-            await repeating
+
+
+@asynccontextmanager
+async def metering(wanted: Telemetry, endpoint: Endpoint, spool: Path) -> AsyncIterator[None]:
+    """Energy of this machine's boards and processors while the body runs: where the server is on
+    it, for only then it is the server's."""
+    is_here = endpoint.is_real_time and urlsplit(_url(endpoint)).hostname in LOOPBACK
+    if wanted.energy == "off" or not (is_here or wanted.energy == "on"):
+        yield
+        return
+    with ExitStack() as held:
+        found = await asyncio.to_thread(held.enter_context, meters())
+        if not found:
+            yield
+            return
+        writer = held.enter_context(TelemetryWriter(spool / f"{ENERGY}{SPOOL_SUFFIX}"))
+        async with repeated(lambda: read_meters(found), ENERGY_EVERY_S, writer):
+            yield
+
+
+def _url(endpoint: Endpoint) -> str:
+    return endpoint.url if isinstance(endpoint, OpenAIServer) else ""
+
+
+def read_meters(found: Sequence[Meter]) -> list[Sample]:
+    """One reading of each; those that could not be read are missing."""
+    samples = []
+    for meter in found:
+        before_s = time.monotonic()
+        value = meter.read()
+        if value is not None:
+            at_s = (before_s + time.monotonic()) / 2
+            samples.append(Sample(at_s, meter.source, meter.name, value))
+    return samples
+
+
+@asynccontextmanager
+async def repeated(
+    read: Callable[[], list[Sample]], every_s: float, writer: TelemetryWriter
+) -> AsyncIterator[None]:
+    """`read` in a thread now, every so often while the body runs, and once after it."""
+    is_over = Event()
+
+    def repeat() -> None:
+        writer.put(read())
+        due_s = time.monotonic() + every_s
+        while not is_over.wait(max(due_s - time.monotonic(), 0.0)):
+            writer.put(read())
+            due_s = max(due_s + every_s, time.monotonic())
+        writer.put(read())
+
+    repeating = asyncio.create_task(asyncio.to_thread(repeat))
+    try:
+        yield
+    finally:
+        is_over.set()
+        await repeating
 
 
 def target(wanted: Telemetry, endpoint: Endpoint) -> Target | None:

@@ -30,7 +30,7 @@ from benchsuite.loadgen.driver import Counters, Stop
 from benchsuite.loadgen.progress import progress
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import LEAD_S, SPOOL_NAME, Share, send
-from benchsuite.loadgen.telemetry import reading
+from benchsuite.loadgen.telemetry import metering, reading
 from benchsuite.records.node import Node
 from benchsuite.scenario import Scenario
 from benchsuite.workloads import tokenizer as tokenizers
@@ -74,6 +74,7 @@ def send_all(
         async with (
             scenario.endpoint.started(folder) as endpoint,
             reading(scenario.telemetry, endpoint, folder / SPOOL_NAME),
+            metering(scenario.telemetry, endpoint, folder / SPOOL_NAME),
         ):
             if num_workers > 1:
                 return await _many(scenario, schedule, endpoint, folder, console, num_workers, stop)

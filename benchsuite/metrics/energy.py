@@ -16,6 +16,7 @@ from benchsuite.metrics.throughput import output_tokens_inside, prompt_tokens_in
 from benchsuite.records.table import FloatArray, RunData
 
 MIN_WINDOW_S: Final = 5.0  # counters move some ten times a second, and power is averaged
+AVERAGED_S: Final = 1.0  # that a power sensor's reading may be the mean of
 MAX_GAP_S: Final = 3.0  # between two readings; more, and what was between them is not known
 Scope = str  # "gpu" or "cpu": how the names of its meters begin
 Measure = Callable[[RunData], FloatArray]
@@ -86,10 +87,20 @@ def _step_around(edge_s: float, at_s: FloatArray, joules: FloatArray) -> float:
 
 def from_power(readings: FloatArray, start_s: float, end_s: float) -> Energy:
     """`readings` [k, 2]: s, W, over more than the window. By the trapezoid rule; the error is what
-    changes if only every other reading is used."""
+    changes if only every other reading is used, and what the sensor may have been behind at the
+    window's edges: it shows the mean of up to the last second. On an H200 that was 5.6 % less than
+    the counter where the load began and ended at the edges, 1.4 % where it did not."""
     every = _trapezoid(readings, start_s, end_s)
     ends = np.unique(np.concatenate((np.arange(0, len(readings), 2), [len(readings) - 1])))
-    return Energy(every, abs(every - _trapezoid(readings[ends], start_s, end_s)))
+    coarse = abs(every - _trapezoid(readings[ends], start_s, end_s))
+    behind = sum(AVERAGED_S * _range_w(readings, edge_s) for edge_s in (start_s, end_s))
+    return Energy(every, coarse + behind)
+
+
+def _range_w(readings: FloatArray, edge_s: float) -> float:
+    """How much power changed within what a sensor averages on either side of an edge."""
+    near = np.abs(readings[:, 0] - edge_s) <= AVERAGED_S
+    return float(np.ptp(readings[near, 1])) if near.any() else 0.0
 
 
 def _trapezoid(readings: FloatArray, start_s: float, end_s: float) -> float:
