@@ -34,6 +34,7 @@ OPENING_WORDS: Final = 4
 FILL_CANDIDATES: Final = 2048
 MOST_MENDINGS: Final = 4
 BLOCK_WORDS: Final = 512  # of the corpus, encoded together when one of them is first needed
+FEW_WORDS: Final = 64  # encoded alone: not every short prompt will meet its block again
 _CORPUS: Final = "corpus.txt.gz"
 _BUNDLED: Final = "tokenizer.json.gz"
 
@@ -90,6 +91,8 @@ class _Corpus:
     def adds_up(self, first: int, num: int) -> bool:
         """Whether words that follow each other have, together, the tokens that each has."""
         blocks = range(first // BLOCK_WORDS, (first + num - 1) // BLOCK_WORDS + 1)
+        if num < FEW_WORDS and not all(block in self._block_adds_up for block in blocks):
+            return self.is_as_sum(self._between(first, first + num).split(" "), is_start=False)
         return all(self._check(block) for block in blocks)
 
     def is_as_sum(self, words: Sequence[str], *, is_start: bool) -> bool:
