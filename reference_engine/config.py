@@ -25,6 +25,8 @@ class EngineConfig(Spec, frozen=True):
     max_model_len: Count | None = None  # tokens; None: the model's own, or the pool's if less
     max_queue: Count | None = None  # more that wait are refused (429); None: all may
     prefix_caching: bool = True
+    image_tokens: Count = 256  # at most; larger images are scaled down
+    encoder_cache_tokens: Count = 16384  # of images and sound that nobody reads just now
     behaviour: Behaviour = Behaviour()
 
     @property

@@ -14,6 +14,7 @@ from reference_engine.blocks import blocks_needed
 from reference_engine.config import EngineConfig
 from reference_engine.emit_log import EmitLog
 from reference_engine.executors.base import StepExecutor
+from reference_engine.media import Placed
 from reference_engine.sequence import FinishReason, Guide, SamplingParams, Sequence
 from reference_engine.specs import EngineError
 from reference_engine.stats import Gauges, Stats
@@ -59,6 +60,7 @@ class Engine:
                 stats=self.stats,
                 prefix_caching=config.prefix_caching,
                 emit_log=emit_log,
+                encoder_cache_tokens=config.encoder_cache_tokens,
             )
             for role, executor in zip(config.policy.workers(), executors, strict=True)
         )
@@ -102,9 +104,10 @@ class Engine:
         params: SamplingParams,
         guide: Guide | None = None,
         name: str | None = None,
+        media: tuple[Placed, ...] = (),
     ) -> Sequence:
         """Queue a prompt; read its answer with `tokens`. `guide` says what may be in it, `name` is
-        how a log calls it.
+        how a log calls it; `media` stand where the prompt has their tokens.
 
         Raises PromptTooLongError if it can never fit, QueueFullError if too many wait, EngineError
         if it cannot be run.
@@ -118,6 +121,7 @@ class Engine:
             now_s=self._loop.time(),
             max_model_len=self.capacity.max_model_len,
             guide=guide,
+            media=media,
         )
         sequence.name = name
         self._refuse_misfit(sequence)

@@ -12,6 +12,8 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from reference_engine.media import Placed
+
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
@@ -100,9 +102,11 @@ class Sequence:
         "id",
         "last_token_s",
         "logprobs",
+        "media",
         "name",
         "num_cached_tokens",
         "num_computed_tokens",
+        "num_encoded",
         "num_preemptions",
         "num_prompt_tokens",
         "num_published_blocks",
@@ -126,6 +130,7 @@ class Sequence:
         now_s: float = 0.0,
         max_model_len: int | None = None,
         guide: Guide | None = None,
+        media: tuple[Placed, ...] = (),
     ) -> None:
         self.id = id
         self.prompt_ids = prompt_ids
@@ -141,6 +146,8 @@ class Sequence:
         self.num_computed_tokens = 0
         self.num_cached_tokens = 0
         self.num_preemptions = 0
+        self.media = media
+        self.num_encoded = 0  # of `media`, in order: their encoder outputs are held
         self.block_table: list[int] = []
         self.block_hashes: list[bytes] = []  # of its whole blocks so far; see blocks.py
         self.num_published_blocks = 0  # blocks offered to the prefix cache
@@ -162,6 +169,11 @@ class Sequence:
     def max_kv_tokens(self) -> int:
         """KV entries it needs at most: the last output is never fed back."""
         return self.num_prompt_tokens + self.token_limit - 1
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether some of its media are still to be read: it cannot be prefilled."""
+        return self.num_encoded < len(self.media)
 
     @property
     def is_finished(self) -> bool:

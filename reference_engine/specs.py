@@ -5,7 +5,7 @@ Knows nothing of tensors, steps or time.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -91,6 +91,43 @@ class ModelShape(Spec, frozen=True, dict=True):
     def kv_bytes_per_token(self) -> int:
         """Bytes of keys and values that one token leaves behind, all layers."""
         return 2 * self.num_layers * self.num_kv_heads * self.head_dim * self.dtype_bytes
+
+
+class EncoderShape(Spec, frozen=True):
+    """Sizes of the transformer that reads images and sound before the decoder does."""
+
+    PATCH: ClassVar[int] = 14  # pixels, of a side
+    FRAME: ClassVar[int] = 320  # samples: 20 ms at 16 kHz
+
+    num_layers: Count
+    hidden_size: Count
+    num_heads: Count
+
+    @property
+    def patch_size(self) -> int:
+        """Numbers in a patch of an image."""
+        return 3 * self.PATCH**2
+
+    @property
+    def frame_size(self) -> int:
+        """Numbers in a frame of sound."""
+        return self.FRAME
+
+    @property
+    def layer_params(self) -> int:
+        """Weights of one layer: attention's four matrices, and two four times as wide."""
+        return 12 * self.hidden_size**2
+
+
+_SMALL_ENCODER: Final = EncoderShape(num_layers=4, hidden_size=192, num_heads=3)
+_LARGE_ENCODER: Final = EncoderShape(num_layers=24, hidden_size=1024, num_heads=16)
+
+
+def encoder_shape(decoder: ModelShape) -> EncoderShape:
+    """ViT-L (Dosovitskiy et al., 2021, table 1) before a decoder of 500M parameters or more; before
+    a smaller one four layers of ViT-Ti's width (Touvron et al., 2021, table 1).
+    """
+    return _LARGE_ENCODER if decoder.num_params >= 5e8 else _SMALL_ENCODER
 
 
 class DeviceSpec(Spec, frozen=True):

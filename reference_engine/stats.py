@@ -62,6 +62,8 @@ class Stats:
         self.prefix_queries = 0  # tokens looked up in the prefix cache, and found there
         self.prefix_hits = 0
         self.preemptions = 0
+        self.encoder_queries = 0  # media tokens looked up in the encoder cache, and found there
+        self.encoder_hits = 0
         self.finished: dict[FinishReason, int] = dict.fromkeys(_REASON_LABELS, 0)
         self.time_to_first_token_s = Histogram(_FIRST_TOKEN_S)
         self.inter_token_latency_s = Histogram(_TOKEN_GAP_S)
@@ -115,6 +117,8 @@ class Stats:
         for name, count in (
             ("prefix_cache_queries", self.prefix_queries),
             ("prefix_cache_hits", self.prefix_hits),
+            ("mm_cache_queries", self.encoder_queries),
+            ("mm_cache_hits", self.encoder_hits),
             ("prompt_tokens", self.prompt_tokens),
             ("generation_tokens", self.generation_tokens),
             ("num_preemptions", self.preemptions),

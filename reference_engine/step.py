@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from reference_engine.media import Media
 from reference_engine.sequence import Sequence, TokenLogprobs
 
 
@@ -31,8 +32,20 @@ class DecodeWork(Struct, frozen=True, gc=False):
     sequence: Sequence
 
 
+class EncodeWork(NamedTuple):
+    """Read one medium of a waiting sequence: `sequence.media[number]`."""
+
+    sequence: Sequence
+    number: int
+
+    @property
+    def media(self) -> Media:
+        return self.sequence.media[self.number].media
+
+
 class Step(NamedTuple):
-    """One iteration of a worker. A sequence stands in at most one of the three.
+    """One iteration of a worker. A sequence stands in at most one of the first three, and among
+    what is encoded only if in none of them.
 
     `preempt` are first stripped of their blocks and go back to waiting (recompute).
     """
@@ -40,10 +53,11 @@ class Step(NamedTuple):
     prefill: tuple[PrefillWork, ...] = ()
     decode: tuple[DecodeWork, ...] = ()
     preempt: tuple[Sequence, ...] = ()
+    encode: tuple[EncodeWork, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.prefill or self.decode or self.preempt)
+        return not (self.prefill or self.decode or self.preempt or self.encode)
 
 
 class StepOutput(NamedTuple):

@@ -6,18 +6,21 @@ Only `_prepare` (before a step), `commit` (after it) and `_remove` change sequen
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from reference_engine.blocks import BlockPool
 from reference_engine.emit_log import EmitLog
+from reference_engine.encoder_cache import EncoderCache
 from reference_engine.executors.base import StepExecutor
 from reference_engine.policies.base import Role, SchedulingPolicy, WorkerView
 from reference_engine.sequence import Phase, Sequence
 from reference_engine.specs import Capacity
 from reference_engine.stats import Stats
-from reference_engine.step import Step, StepOutput
+from reference_engine.step import EncodeWork, Step, StepOutput
 
 _LOG: Final = logging.getLogger(__name__)
+_QUEUED: Final = (Phase.WAITING, Phase.ENCODING)
 
 
 class Worker:
@@ -34,6 +37,7 @@ class Worker:
         stats: Stats,
         prefix_caching: bool = True,
         emit_log: EmitLog | None = None,
+        encoder_cache_tokens: int = 0,
     ) -> None:
         self.role = role
         self.executor = executor
@@ -42,6 +46,8 @@ class Worker:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._policy = policy
+        self._encoders = EncoderCache(encoder_cache_tokens)
+        self._left: list[Sequence] = []  # gone from the queue; a step may still read their media
         self._num_layers = num_layers
         self._stats = stats
         self._emit_log = emit_log
@@ -60,6 +66,7 @@ class Worker:
         if sequence in self.waiting:
             self.waiting.remove(sequence)
             self._stats.count_finished(sequence)
+            self._left.append(sequence)
         self._wake.set()
 
     def view(self) -> WorkerView:
@@ -86,8 +93,8 @@ class Worker:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            self._prepare(step)
-            if step.prefill or step.decode:
+            step = self._prepare(step)
+            if step.prefill or step.decode or step.encode:
                 await self._carry_out(step)
 
     async def _carry_out(self, step: Step) -> None:
@@ -100,11 +107,13 @@ class Worker:
         else:
             self.commit(step, output)
 
-    def _prepare(self, step: Step) -> None:
-        """Give the step's sequences the blocks that it will fill."""
+    def _prepare(self, step: Step) -> Step:
+        """Give the step's sequences the blocks that it will fill; what need not be encoded again
+        is left out of it.
+        """
         for sequence in step.preempt:
             self._preempt(sequence)
-        admitted = [work for work in step.prefill if work.sequence.phase is Phase.WAITING]
+        admitted = [work for work in step.prefill if work.sequence.phase in _QUEUED]
         for work in admitted:  # all hits are held before anything is evicted for new blocks
             found = self.pool.reuse(work.sequence)
             assert found == work.start, "a policy skipped tokens that are not in the prefix cache"
@@ -114,6 +123,22 @@ class Worker:
         for sequence in [work.sequence for work in step.decode]:
             if sequence.num_computed_tokens == len(sequence.block_table) * block_size:
                 self.pool.extend(sequence, sequence.num_computed_tokens + 1)
+        return step._replace(encode=self._prepare_encode(step.encode)) if step.encode else step
+
+    def _prepare_encode(self, works: Iterable[EncodeWork]) -> tuple[EncodeWork, ...]:
+        """Hold what the works' sequences will read; those that are to be made."""
+        missing = []
+        for work in works:
+            if work.sequence.phase is Phase.WAITING:
+                work.sequence.enter(Phase.ENCODING, self._loop.time())
+            media = work.media
+            self._stats.encoder_queries += media.num_tokens
+            if self._encoders.hold(media.key, media.num_tokens):
+                self._stats.encoder_hits += media.num_tokens
+            else:
+                missing.append(work)
+            work.sequence.num_encoded = work.number + 1
+        return tuple(missing)
 
     def _admit(self, sequence: Sequence, num_cached_tokens: int) -> None:
         self.waiting.remove(sequence)
@@ -183,13 +208,23 @@ class Worker:
 
     def _fail(self, step: Step, error: str) -> None:
         now_s = self._loop.time()
-        for sequence in _sequences(step):
+        for work in step.encode:
+            self._encoders.lose(work.media.key)
+        for sequence in (*_sequences(step), *(work.sequence for work in step.encode)):
             if sequence.finish_reason is None:
                 sequence.finish("error", now_s, error)
+                self.drop(sequence)
 
     def _remove_finished(self) -> None:
         """Free what finished sequences hold. Between steps only: a step may still fill it."""
         finished = [s for s in self.running if s.finish_reason is not None]
+        for sequence in (*finished, *self._left):
+            for _, media in sequence.media[: sequence.num_encoded]:
+                self._encoders.release(media.key)
+            sequence.num_encoded = 0
+        self._left.clear()
+        for key in self._encoders.evict():
+            self.executor.forget(key)
         if finished:
             self.running = [s for s in self.running if s.finish_reason is None]
             for sequence in finished:

@@ -258,6 +258,8 @@ _LINES: Final = {
     "Behaviour.xhigh_tokens": "also of effort `max`",
     "Behaviour.spread": "standard deviation of the logarithm of thinking lengths",
     "EngineConfig.max_queue": "requests that may wait; more are refused (429); unset: all may",
+    "EngineConfig.image_tokens": "of an image, at most; larger ones are scaled down",
+    "EngineConfig.encoder_cache_tokens": "kept of images and sound that nobody reads just now",
     "EngineConfig.prefix_caching": "use KV again that an equal prefix has left",
     "Torch.device": "of PyTorch: `cpu`, `cuda`, `cuda:1` ...",
     "Torch.dtype": "of weights and KV; unset: `bfloat16` on CUDA, else `float32`",
@@ -734,6 +736,8 @@ endpoint:
     max_sequences: 32
     max_model_len: 2048
     max_queue: 100
+    image_tokens: 256
+    encoder_cache_tokens: 16384
     prefix_caching: true
     behaviour: {tool_call_share: 0.7, effort: low}
 """,

@@ -39,8 +39,9 @@ FLOORS = {
         {"engine"},
         {"worker", "config"},
         {"policies", "executors", "behaviour"},
-        {"step", "blocks", "model", "stats", "emit_log"},
+        {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},
         {"sequence", "specs", "virtual_time"},
+        {"media"},
     ],
 }
 
@@ -61,6 +62,7 @@ LATE = {
     "benchsuite/endpoints/in_process.py": "the engine's server takes 0.2 s; simulations need it",
     "benchsuite/workloads/formats/hugging_face.py": "an extra; one format needs it",
     "reference_engine/executors/__init__.py": "torch is loaded by an engine that computes, alone",
+    "reference_engine/server/media.py": "Pillow is of the extra; texts do without",
     "reference_engine/server/planning.py": "llguidance is of the extra; plain answers do without",
 }
 
@@ -83,7 +85,7 @@ LIBRARIES = {
     "aiohttp": {"benchsuite/endpoints/aiohttp_transport.py", "reference_engine/server/app.py"},
     "httptools": {"benchsuite/endpoints/http_framing.py"},
     "httpx": set[str](),  # loading it takes as long as a short run; endpoints/control.py has a GET
-    "PIL": {"benchsuite/workloads/pictures.py"},
+    "PIL": {"benchsuite/workloads/pictures.py", "reference_engine/server/media.py"},
     "jsonschema": {"benchsuite/tools/check.py"},
     "llguidance": {"reference_engine/server/grammar.py"},
     "plotly": set[str](),  # its script draws; its Python classes take longer than all metrics

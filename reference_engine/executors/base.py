@@ -10,7 +10,9 @@ class StepExecutor(Protocol):
     """Carries out steps, one at a time.
 
     The blocks a step needs are in its sequences' block tables when `execute` is called. A block is
-    offered for reuse by other sequences only after the step that filled it has returned.
+    offered for reuse by other sequences only after the step that filled it has returned. What
+    `encode` asks for is kept by the medium's key until it is forgotten; a sequence is prefilled
+    only after its media.
     """
 
     @property
@@ -33,6 +35,10 @@ class StepExecutor(Protocol):
         Called between steps, also for one never executed. A preempted sequence may come back, with
         its outputs as part of what is prefilled. Its blocks may still serve the prefix cache.
         """
+        ...
+
+    def forget(self, key: bytes) -> None:
+        """Drop what was encoded of the medium with this key. Called between steps."""
         ...
 
     async def transfer(self, sequence: Sequence, to: int) -> None:

@@ -18,7 +18,7 @@ kernels, rows of the input embedding, the sampling of a token from its logits.
 from itertools import pairwise
 from typing import NamedTuple
 
-from reference_engine.specs import DeviceSpec, ModelShape
+from reference_engine.specs import DeviceSpec, EncoderShape, ModelShape, encoder_shape
 from reference_engine.step import Step
 
 
@@ -47,14 +47,18 @@ class Cost(NamedTuple):
 def step_cost(step: Step, shape: ModelShape) -> Cost:
     """FLOPs and bytes of all layers and of the matrix to the logits.
 
-    FLOPs = sum over layers (layer_flops) + 2 S D V
-    bytes = sum over layers (layer_bytes) + [S > 0] b D V
+    FLOPs = sum over layers (layer_flops) + 2 S D V + sum over media (encoder_flops)
+    bytes = sum over layers (layer_bytes) + [S > 0] b D V + the encoder's weights once, if it reads
     """
     flops = 0.0
     moved = 0.0
     for load in layer_loads(step, shape.num_layers):
         flops += load.num_layers * layer_flops(load, shape)
         moved += load.num_layers * layer_bytes(load, shape)
+    if step.encode:
+        encoder = encoder_shape(shape)
+        flops += sum(encoder_flops(len(work.media.features), encoder) for work in step.encode)
+        moved += encoder.num_layers * encoder.layer_params * shape.dtype_bytes
     sampled = num_sampled(step, shape.num_layers)
     if sampled:
         flops += 2.0 * sampled * shape.head_params
@@ -69,6 +73,12 @@ def layer_flops(load: LayerLoad, shape: ModelShape) -> float:
     weights = shape.attention_params + shape.router_params
     weights += max(1, shape.experts_per_token) * shape.expert_params
     return 2.0 * load.tokens * weights + 4.0 * shape.num_heads * shape.head_dim * load.context_pairs
+
+
+def encoder_flops(num_rows: int, encoder: EncoderShape) -> float:
+    """Per layer 2 T W + 4 D T^2: every row through the weights W, and to every row of T."""
+    dense = 2.0 * num_rows * encoder.layer_params
+    return encoder.num_layers * (dense + 4.0 * encoder.hidden_size * num_rows**2)
 
 
 def layer_bytes(load: LayerLoad, shape: ModelShape) -> float:

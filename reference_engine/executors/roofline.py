@@ -48,6 +48,9 @@ class RooflineExecutor:
                 sequences.append(work.sequence)
         return StepOutput({sequence.id: self._token(sequence) for sequence in sequences})
 
+    def forget(self, key: bytes) -> None:
+        """Nothing is held."""
+
     def release(self, sequence: Sequence) -> None:
         """Nothing is held."""
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Sequence as Seq
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -17,12 +18,13 @@ from torch import Tensor
 from reference_engine.executors.seats import Seats
 from reference_engine.model.attention import Piece, in_rows
 from reference_engine.model.cache import KvCache, KvShape
+from reference_engine.model.encoder import Encoder
 from reference_engine.model.sampling import Draw, likeliest, penalise, sample, uniform
 from reference_engine.model.transformer import Transformer
 from reference_engine.model.weights import load
 from reference_engine.sequence import Sequence
-from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
-from reference_engine.step import PrefillWork, Step, StepOutput
+from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource, encoder_shape
+from reference_engine.step import EncodeWork, PrefillWork, Step, StepOutput
 
 
 def default_threads() -> int:
@@ -65,6 +67,7 @@ class TorchExecutor:
                 f"{capacity.max_sequences} sequences of {capacity.max_model_len} tokens: {error}"
             ) from error
         self._seats = Seats(capacity.max_sequences)
+        self._encoded: dict[bytes, Tensor] = {}  # [num_tokens, hidden], by a medium's key
         self._unfinished: dict[Sequence, Tensor] = {}  # residual stream, between layer ranges
         # The number of threads belongs to the thread that sets it (OpenMP), hence in there.
         self._thread = ThreadPoolExecutor(
@@ -102,14 +105,25 @@ class TorchExecutor:
             for work in step.decode
         ]
         works += step.prefill
-        if not works:
+        if not works and not step.encode:
             return StepOutput({})
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._run, works)
+        return await loop.run_in_executor(self._thread, self._run, works, step.encode)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        """Made when the first medium comes: most engines never see one."""
+        shape, model = self._model.shape, self._model
+        return Encoder(
+            encoder_shape(shape), shape.hidden_size, self._seed, model.dtype, model.device
+        )
 
     def release(self, sequence: Sequence) -> None:
         self._seats.leave(sequence)
         self._unfinished.pop(sequence, None)
+
+    def forget(self, key: bytes) -> None:
+        self._encoded.pop(key, None)
 
     async def transfer(self, sequence: Sequence, to: int) -> None:
         """Raises EngineError: there is no second worker whose memory could be reached."""
@@ -119,8 +133,10 @@ class TorchExecutor:
         self._thread.shutdown()
 
     @torch.inference_mode()
-    def _run(self, works: Seq[PrefillWork]) -> StepOutput:
-        """All works through their layers. Runs on the model's thread."""
+    def _run(self, works: Seq[PrefillWork], encode: Seq[EncodeWork]) -> StepOutput:
+        """Media first, then all works through their layers. Runs on the model's thread."""
+        for one in encode:
+            self._encoded[one.media.key] = self._encoder.encode(one.media)
         self._seat(works)
         edges = {edge for work in works for edge in (work.layers.start, work.layers.stop)}
         output = StepOutput({})
@@ -163,8 +179,23 @@ class TorchExecutor:
             ids: list[int] = []
             for work in works:
                 ids += work.sequence.token_ids(work.start, work.length)
-            return self._model.embed(ids)
+            hidden = self._model.embed(ids)
+            if any(work.sequence.media for work in works):
+                self._fill_in_media(hidden, works)
+            return hidden
         return torch.cat([self._unfinished.pop(work.sequence) for work in works])
+
+    def _fill_in_media(self, hidden: Tensor, works: Seq[PrefillWork]) -> None:
+        """Encoder outputs in place of their tokens' embeddings."""
+        row = 0
+        for work in works:
+            for start, media in work.sequence.media:
+                first = max(start, work.start)
+                last = min(start + media.num_tokens, work.start + work.length)
+                if first < last:
+                    rows = self._encoded[media.key][first - start : last - start]
+                    hidden[row + first - work.start : row + last - work.start] = rows
+            row += work.length
 
     def _save_blocks(self, works: Seq[PrefillWork], pieces: Seq[Piece]) -> None:
         for work, piece in zip(works, pieces, strict=True):

@@ -6,6 +6,7 @@ from reference_engine.policies.base import Role, WorkerView
 from reference_engine.policies.planning import (
     admit,
     decode_all_that_fit,
+    encode_waiting,
     num_tokens,
     prefill_running,
 )
@@ -35,4 +36,5 @@ class ChunkedPrefill(Spec, frozen=True, tag="chunked_prefill"):
         prefill = prefill_running(view, budget) if len(decode) < len(view.running) else []
         if view.waiting:
             prefill += admit(view, free_blocks, budget - num_tokens(prefill))
-        return Step(prefill=tuple(prefill), decode=decode)
+        encode = encode_waiting(view, self.token_budget) if view.waiting else ()
+        return Step(prefill=tuple(prefill), decode=decode, encode=encode)

@@ -5,7 +5,7 @@ A step either prefills or decodes, so each long prompt stalls every running answ
 """
 
 from reference_engine.policies.base import Role, WorkerView
-from reference_engine.policies.planning import admit, decode_all_that_fit
+from reference_engine.policies.planning import admit, decode_all_that_fit, encode_waiting
 from reference_engine.sequence import Sequence
 from reference_engine.specs import Count, Spec
 from reference_engine.step import Step
@@ -25,6 +25,9 @@ class Colocated(Spec, frozen=True, tag="colocated"):
         return 0
 
     def plan(self, view: WorkerView) -> Step:
+        encode = encode_waiting(view, self.prefill_tokens)
+        if encode:
+            return Step(encode=encode)
         prefill = admit(view, view.free_blocks, self.prefill_tokens, whole=True)
         if prefill:
             return Step(prefill=tuple(prefill))

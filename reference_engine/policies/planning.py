@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from reference_engine.blocks import blocks_needed
 from reference_engine.policies.base import WorkerView
 from reference_engine.sequence import Phase, Sequence
-from reference_engine.step import DecodeWork, PrefillWork
+from reference_engine.step import DecodeWork, EncodeWork, PrefillWork
 
 _DECODING: Final = Phase.DECODING  # reading it off the enum costs as much as the comparison
 
@@ -87,6 +87,8 @@ def admit(
     works: list[PrefillWork] = []
     batch = len(view.running)
     for sequence in view.waiting:
+        if sequence.needs_encoder:
+            continue
         if batch >= view.max_sequences or budget_tokens <= 0:
             break
         hit = view.lookup(sequence)
@@ -102,6 +104,21 @@ def admit(
         budget_tokens -= length
         batch += 1
     return works
+
+
+def encode_waiting(view: WorkerView, budget_tokens: int) -> tuple[EncodeWork, ...]:
+    """What is to be read of waiting sequences' media, in their order; the first goes in any case,
+    further ones within the budget.
+    """
+    works: list[EncodeWork] = []
+    for sequence in view.waiting:
+        for number in range(sequence.num_encoded, len(sequence.media)):
+            work = EncodeWork(sequence, number)
+            if works and work.media.num_tokens > budget_tokens:
+                return tuple(works)
+            budget_tokens -= work.media.num_tokens
+            works.append(work)
+    return tuple(works)
 
 
 def num_tokens(works: Iterable[PrefillWork]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
+from reference_engine.media import Placed
 from reference_engine.sequence import FinishReason, Guide, SamplingParams, Sequence
 from reference_engine.server.stop_strings import StopStrings
 from reference_engine.server.tokenizer import Detokenizer, Tokenizer
@@ -34,6 +35,7 @@ class TokenSource(Protocol):
         params: SamplingParams,
         guide: Guide | None = None,
         name: str | None = None,
+        media: tuple[Placed, ...] = (),
     ) -> Sequence:
         """Queue a sequence. Raises EngineError if it cannot be run."""
         ...

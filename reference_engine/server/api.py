@@ -17,11 +17,13 @@ from reference_engine.config import EngineConfig
 from reference_engine.emit_log import EmitLog
 from reference_engine.engine import Engine, PromptTooLongError, QueueFullError
 from reference_engine.executors import Roofline
+from reference_engine.media import Placed
 from reference_engine.sequence import Guide, SamplingParams, Sequence
 from reference_engine.server.answer import PLAIN, Answer, Plan, TokenSource
 from reference_engine.server.chat_template import ChatPrompt, ChatTemplateError
 from reference_engine.server.choices import Choices
 from reference_engine.server.formats import CHAT, COMPLETION, Format, Head
+from reference_engine.server.media import Encoded
 from reference_engine.server.planning import Planner
 from reference_engine.server.protocol import (
     ApiError,
@@ -52,6 +54,16 @@ _LONG_TEXT: Final = 4096  # characters; about a millisecond of tokenizing
 
 
 Result = TypeVar("Result")
+
+
+class Asked(NamedTuple):
+    """What one sequence is made of: `TokenSource.submit`'s arguments."""
+
+    prompt_ids: list[int]
+    params: SamplingParams
+    guide: Guide | None
+    name: str | None
+    media: tuple[Placed, ...]
 
 
 class EventStream:
@@ -97,9 +109,11 @@ class Api:
         unix_epoch_s: float = 0.0,
         threads: ThreadPoolExecutor | None = None,
         planner: Planner | None = None,
+        image_tokens: int = 256,
     ) -> None:
         self._engine, self._tokenizer, self.model = engine, tokenizer, model
         self._planner = planner or Planner(Behaviour(), tokenizer, is_random=True, seed=0)
+        self._image_tokens = image_tokens
         self._unix_epoch_s, self._threads = unix_epoch_s, threads
         self._started_s = self._unix_time_s()
         self._routes: dict[str, tuple[str, Handler]] = {
@@ -142,8 +156,7 @@ class Api:
 
     async def _converse(self, request: ChatRequest, spelling: Format, param: str) -> Reply:
         self._check(request)
-        prompt = chat_prompt(request.messages, request.tools, request.chat_template_kwargs)
-        prompt_ids = await self._encode(lambda: self._encode_chat(prompt), prompt.num_chars)
+        prompt_ids, media = await self._encode_chat(request)
         if self._planner.needs_grammar(request):
             await self._on_thread(lambda: self._planner.grammars)
         limit = request.max_completion_tokens or request.max_tokens
@@ -153,7 +166,7 @@ class Api:
         def plan(index: int) -> tuple[Plan, Guide | None]:
             return self._planner.plan(request, prompt_ids, params.max_tokens, index)
 
-        return await self._generate(request, [prompt_ids], params, spelling, param, plan)
+        return await self._generate(request, [prompt_ids], params, spelling, param, plan, media)
 
     async def _completions(self, body: bytes) -> Reply:
         request = read_body(body, CompletionRequest)
@@ -203,6 +216,7 @@ class Api:
         spelling: Format,
         param: str,
         plan: Callable[[int], tuple[Plan, Guide | None]],
+        media: tuple[Placed, ...] = (),
     ) -> Reply:
         """`n` answers to each prompt."""
         stops, n = request.stops(), request.n or 1
@@ -213,8 +227,8 @@ class Api:
         try:
             for index, (one, guide) in enumerate(plans):
                 own = _for_choice(params, one.reasoning_tokens, index % n)
-                name = request.request_id or None
-                sequence = self._submit(prompts[index // n], own, guide, name, param)
+                asked = Asked(prompts[index // n], own, guide, request.request_id, media)
+                sequence = self._submit(asked, param)
                 answers.append(Answer(self._engine, sequence, self._tokenizer, stops, one))
         except ApiError:
             choices.cancel()
@@ -239,17 +253,10 @@ class Api:
             )
             raise ApiError(400, problem, param=param, code=_TOO_LONG)
 
-    def _submit(
-        self,
-        prompt_ids: list[int],
-        params: SamplingParams,
-        guide: Guide | None,
-        name: str | None,
-        param: str,
-    ) -> Sequence:
+    def _submit(self, asked: Asked, param: str) -> Sequence:
         """Queue the sequence. Raises ApiError if the engine refuses it."""
         try:
-            return self._engine.submit(prompt_ids, params, guide, name)
+            return self._engine.submit(*asked)
         except QueueFullError as error:
             wait = {"Retry-After": str(max(1, ceil(error.retry_s)))}
             raise ApiError(429, str(error), code="queue_full", headers=wait) from error
@@ -265,7 +272,7 @@ class Api:
 
     # --- texts and tokens ---
 
-    async def _encode(self, encode: Callable[[], list[int]], size: int) -> list[int]:
+    async def _encode(self, encode: Callable[[], Result], size: int) -> Result:
         """Run `encode` for a text of `size` characters, on a thread if it takes long."""
         return encode() if size < _LONG_TEXT else await self._on_thread(encode)
 
@@ -275,9 +282,18 @@ class Api:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _encode_chat(self, prompt: ChatPrompt) -> list[int]:
+    async def _encode_chat(self, request: ChatRequest | TokenizeRequest) -> Encoded:
+        """Raises ApiError for what the template or a medium's decoder refuses."""
+        messages = request.messages or []
+
+        def read() -> ChatPrompt:
+            settings = request.chat_template_kwargs
+            return chat_prompt(messages, request.tools, settings, self._image_tokens)
+
+        has_media = any(message.has_media for message in messages)
+        prompt = await self._on_thread(read) if has_media else read()
         try:
-            return self._tokenizer.encode_chat(prompt)
+            return await self._encode(lambda: self._tokenizer.encode_chat(prompt), prompt.num_chars)
         except ChatTemplateError as error:
             raise ApiError(400, str(error), param="messages") from error
 
@@ -285,8 +301,7 @@ class Api:
         request = read_body(body, TokenizeRequest)
         text = request.prompt if request.prompt is not None else request.content
         if request.messages is not None:
-            prompt = chat_prompt(request.messages, request.tools, request.chat_template_kwargs)
-            ids = await self._encode(lambda: self._encode_chat(prompt), prompt.num_chars)
+            ids, _ = await self._encode_chat(request)
         elif text is not None:
             ids = await self._encode(lambda: self._tokenizer.encode(text), len(text))
         else:
@@ -340,6 +355,7 @@ async def open_api(
             unix_epoch_s=unix_epoch_s,
             threads=threads,
             planner=Planner(config.behaviour, tokenizer, is_random=is_random, seed=config.seed),
+            image_tokens=config.image_tokens,
         )
 
 

@@ -13,6 +13,8 @@ import msgspec
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from reference_engine.media import Media
+
 CHATML: Final = (
     "{% if tools %}"
     "<|im_start|>system\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n"
@@ -40,6 +42,7 @@ class ChatPrompt(msgspec.Struct, frozen=True):
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Any]] = ()
     settings: Mapping[str, Any] = {}  # the client's `chat_template_kwargs`
+    media: Sequence[Media] = ()  # by the numbers of their marks in the contents
 
     @property
     def num_chars(self) -> int:

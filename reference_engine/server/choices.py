@@ -70,7 +70,13 @@ class Choices:
         asked = [answer.sequence for answer in self._answers[:: self._n]]
         prompt, output = sum(one.num_prompt_tokens for one in asked), self._output_tokens
         cached = sum(one.num_cached_tokens for one in asked)
-        usage = Usage(prompt, output, prompt + output, PromptTokensDetails(cached))
+        seen = [one.media for sequence in asked for one in sequence.media]
+        details = PromptTokensDetails(
+            cached,
+            image_tokens=sum(one.num_tokens for one in seen if one.kind == "image"),
+            audio_tokens=sum(one.num_tokens for one in seen if one.kind == "audio"),
+        )
+        usage = Usage(prompt, output, prompt + output, details)
         if any(answer.plan.reasoning_tokens for answer in self._answers):
             thoughts = sum(answer.reasoning_tokens for answer in self._answers)
             usage.completion_tokens_details = CompletionTokensDetails(thoughts)

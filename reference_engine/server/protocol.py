@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from reference_engine.behaviour import Effort
 from reference_engine.server.chat_template import ChatMessage, ChatPrompt
+from reference_engine.server.media import MediaError, MediaReader, unmarked
 
 
 class ApiError(Exception):
@@ -62,12 +63,41 @@ class StreamOptions(Struct):
     continuous_usage_stats: bool | None = None
 
 
-_TEXT_PARTS: Final = ("text", "input_text", "output_text")
+class ImageUrl(Struct):
+    url: str
+    detail: str | None = None
+
+
+class InputAudio(Struct):
+    data: str
+    format: str = "wav"
 
 
 class ContentPart(Struct):
+    """Text, an image or sound; of chat or (`input_...`, `output_text`) of responses."""
+
     type: str
     text: str | None = None
+    image_url: ImageUrl | str | None = None
+    detail: str | None = None
+    input_audio: InputAudio | None = None
+
+    def told(self, reader: MediaReader) -> str:
+        """Its text, or the mark of a medium. Raises ApiError."""
+        try:
+            if self.type in ("text", "input_text", "output_text") and self.text is not None:
+                return unmarked(self.text)
+            if self.type in ("image_url", "input_image") and self.image_url is not None:
+                image = self.image_url
+                if isinstance(image, str):
+                    return reader.image(image, self.detail)
+                return reader.image(image.url, image.detail)
+            if self.type == "input_audio" and self.input_audio is not None:
+                return reader.audio(self.input_audio.data, self.input_audio.format)
+        except MediaError as error:
+            raise ApiError(400, f"{self.type}: {error}", param="messages") from error
+        problem = f"text, image_url and input_audio parts are read here; got type {self.type!r}"
+        raise ApiError(400, problem, param="messages")
 
 
 class FunctionCall(Struct):
@@ -98,8 +128,13 @@ class Message(Struct):
     tool_call_id: str | None = None
     reasoning_content: str | None = None
 
-    def told(self) -> ChatMessage:
-        """As chat templates read it. Raises ApiError for a part that is no text."""
+    @property
+    def has_media(self) -> bool:
+        """Whether it holds more than text."""
+        return isinstance(self.content, list) and any(part.text is None for part in self.content)
+
+    def told(self, reader: MediaReader) -> ChatMessage:
+        """As chat templates read it. Raises ApiError for a part that cannot be read."""
         more: dict[str, Any] = {
             "name": self.name,
             "tool_calls": self.tool_calls and [call.told() for call in self.tool_calls],
@@ -107,17 +142,10 @@ class Message(Struct):
             "reasoning_content": self.reasoning_content,
         }
         given = {name: value for name, value in more.items() if value is not None}
-        return ChatMessage(self.role, self.text(), given)
-
-    def text(self) -> str:
-        """Text of all parts. Raises ApiError for a part that is no text."""
-        if self.content is None or isinstance(self.content, str):
-            return self.content or ""
-        for part in self.content:
-            if part.type not in _TEXT_PARTS or part.text is None:
-                problem = f"this model reads text parts only; got one of type {part.type!r}"
-                raise ApiError(400, problem, param="messages")
-        return "".join(part.text or "" for part in self.content)
+        content = self.content or ""
+        if not isinstance(content, str):
+            return ChatMessage(self.role, "".join(part.told(reader) for part in content), given)
+        return ChatMessage(self.role, unmarked(content), given)
 
 
 class Function(Struct, omit_defaults=True):
@@ -132,13 +160,18 @@ class Tool(Struct):
 
 
 def chat_prompt(
-    messages: list[Message], tools: list[Tool] | None, settings: dict[str, Any] | None
+    messages: list[Message],
+    tools: list[Tool] | None,
+    settings: dict[str, Any] | None,
+    image_tokens: int,
 ) -> ChatPrompt:
-    """What a chat template is given. Raises ApiError for none, or for parts that are no text."""
+    """What a chat template is given. Raises ApiError for none, or for parts that cannot be read."""
     if not messages:
         raise ApiError(400, "messages must hold at least one message", param="messages")
-    told = [message.told() for message in messages]
-    return ChatPrompt(told, [msgspec.to_builtins(tool) for tool in tools or ()], settings or {})
+    reader = MediaReader(image_tokens)
+    told = [message.told(reader) for message in messages]
+    described = [msgspec.to_builtins(tool) for tool in tools or ()]
+    return ChatPrompt(told, described, settings or {}, reader.media)
 
 
 class NamedFunction(Struct):
@@ -289,8 +322,10 @@ def read_body(body: bytes, kind: type[_T]) -> _T:
 # --- answers ----------------------------------------------------------------------------------
 
 
-class PromptTokensDetails(Struct):
+class PromptTokensDetails(Struct, omit_defaults=True):
     cached_tokens: int
+    image_tokens: int = 0
+    audio_tokens: int = 0
 
 
 class CompletionTokensDetails(Struct):

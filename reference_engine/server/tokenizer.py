@@ -17,6 +17,7 @@ from tokenizers import Tokenizer as TokenizerFile
 
 from reference_engine.config import EngineConfig
 from reference_engine.server.chat_template import ChatPrompt, ChatTemplate
+from reference_engine.server.media import Encoded, placed
 from reference_engine.specs import ConfigError
 
 UNKNOWN_TOKEN: Final = b"?"
@@ -43,8 +44,8 @@ class Tokenizer(Protocol):
         """Ids of `text`, with what the tokenizer puts around it (a BOS token, if any)."""
         ...
 
-    def encode_chat(self, prompt: ChatPrompt) -> list[int]:
-        """Ids of the conversation, ready for the assistant's answer. Raises ChatTemplateError."""
+    def encode_chat(self, prompt: ChatPrompt) -> Encoded:
+        """The conversation, ready for the assistant's answer. Raises ChatTemplateError."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -97,8 +98,9 @@ class ByteTokenizer:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def encode_chat(self, prompt: ChatPrompt) -> list[int]:
-        return self.encode(self._template.render(prompt))
+    def encode_chat(self, prompt: ChatPrompt) -> Encoded:
+        text = self._template.render(prompt)
+        return placed(text, prompt.media, lambda one, _: self.encode(one), self.vocab_size)
 
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(map(self.token_bytes, ids)).decode(errors="replace")
@@ -144,9 +146,13 @@ class FileTokenizer:
     def encode(self, text: str) -> list[int]:
         return self._encode(text, add_special_tokens=True)
 
-    def encode_chat(self, prompt: ChatPrompt) -> list[int]:
-        text = self._template.render(prompt)
-        return self._encode(text, add_special_tokens=self._chat_adds_special_tokens)
+    def encode_chat(self, prompt: ChatPrompt) -> Encoded:
+        adds = self._chat_adds_special_tokens
+
+        def encode(text: str, is_first: bool) -> list[int]:
+            return self._encode(text, add_special_tokens=adds and is_first)
+
+        return placed(self._template.render(prompt), prompt.media, encode, self.vocab_size)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """By the call for batches: the one for a single text holds Python's lock to its end."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+from reference_engine.media import Placed
 from reference_engine.sequence import Guide, SamplingParams, Sequence
 from reference_engine.specs import Capacity, EngineError
 
@@ -40,10 +41,11 @@ class ScriptedEngine:
         params: SamplingParams,
         guide: Guide | None = None,
         name: str | None = None,
+        media: tuple[Placed, ...] = (),
     ) -> Sequence:
         if self.refusal is not None:
             raise self.refusal
-        sequence = Sequence(len(self.sequences), prompt_ids, params, guide=guide)
+        sequence = Sequence(len(self.sequences), prompt_ids, params, guide=guide, media=media)
         sequence.num_cached_tokens = self.cached_tokens
         self.sequences.append(sequence)
         return sequence

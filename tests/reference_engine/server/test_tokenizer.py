@@ -211,7 +211,7 @@ def test_a_models_own_template_is_used(tmp_path: Path, template: object) -> None
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     tokenizer = saved(byte_level_file(), tmp_path)
     expected = ("<s>" if isinstance(template, str) else "") + "hello"
-    assert tokenizer.decode(tokenizer.encode_chat(HELLO)) == expected
+    assert tokenizer.decode(tokenizer.encode_chat(HELLO).ids) == expected
     assert tokenizer.eos_ids == (2,)
 
 
@@ -220,7 +220,7 @@ def test_chat_template_jinja_goes_first(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "old"}))
     (tmp_path / "chat_template.jinja").write_text("the fox")
     tokenizer = saved(byte_level_file(), tmp_path)
-    assert tokenizer.decode(tokenizer.encode_chat(HELLO)) == "the fox"
+    assert tokenizer.decode(tokenizer.encode_chat(HELLO).ids) == "the fox"
 
 
 def test_end_tokens_of_the_model_go_first(tmp_path: Path) -> None:
