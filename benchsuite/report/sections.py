@@ -19,6 +19,14 @@ from benchsuite.results.result import RunResult
 from benchsuite.results.spread import Spread
 
 HEADLINE: Final = ("ttft", "tpot", "itl", "e2e_latency", "pte_paper", "pte_cache")
+WHOLE: Final = frozenset(
+    {
+        "request_rate", "output_token_rate", "total_token_rate", "accuracy", "correct_rate",
+        "attainment", "good_rate", "worst_class_attainment", "smooth_goodput", "pte_per_correct",
+        "joules_per_output_token", "usd_per_million_output_tokens",
+    }
+)  # fmt: skip
+"""Numbers of the whole run that most people came for."""
 QUANTILES: Final = ("p50", "p90", "p99")
 MAX_MESSAGE: Final = 300
 
@@ -102,7 +110,8 @@ def facts(result: RunResult) -> tuple[Fact, ...]:
 def metrics(result: RunResult) -> tuple[MetricTable, ...]:
     """Headline distributions, numbers of the whole run, and then all other distributions."""
     every = result.summaries.values()
-    whole = tuple(s for s in every if _is_whole(s) and s.n)
+    whole = tuple(s for s in every if _is_whole(s) and s.n and s.metric in WHOLE)
+    parts = tuple(s for s in every if _is_whole(s) and s.n and s.metric not in WHOLE)
     head = tuple(s for s in every if s.metric in HEADLINE and not _is_whole(s))
     rest = tuple(s for s in every if s.metric not in HEADLINE and not _is_whole(s) and s.n)
     has_target = any(only_limit(result, summary.metric) is not None for summary in head)
@@ -120,6 +129,12 @@ def metrics(result: RunResult) -> tuple[MetricTable, ...]:
             ("metric", "unit", "value"),
             tuple(_whole_row(summary) for summary in whole),
             True,
+        ),
+        MetricTable(
+            "More of the window as a whole.",
+            ("metric", "unit", "value"),
+            tuple(_whole_row(summary) for summary in parts),
+            False,
         ),
         MetricTable("More metrics", columns, tuple(_spread_row(s, result) for s in rest), False),
     )
