@@ -32,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: laying it out with rich takes longer than all the rest
 )
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario, YAML.")]

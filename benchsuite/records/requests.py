@@ -21,7 +21,7 @@ from benchsuite.records.spool import Asked
 
 FILE_NAME: Final = "requests.parquet"
 SCHEMA_VERSION: Final = "1.1"
-ROW_GROUP: Final = 2_000  # requests
+ROW_GROUP: Final = 500  # requests, held in memory while they are written
 _VERSION_KEY: Final = b"benchsuite.schema_version"
 _ERROR_CHARS: Final = 500
 
