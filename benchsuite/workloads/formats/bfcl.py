@@ -69,7 +69,7 @@ _TOLD = {"id", "question", "function"}
 
 def _tools(row: _Row, known: dict[str, Any]) -> tuple[Tool, ...] | None:
     if row.function is not None:
-        return tuple(chat.tool(one) for one in row.function)
+        return tuple(_tool(one) for one in row.function)
     if not known:
         return None
     found: list[dict[str, Any]] = []
@@ -78,8 +78,30 @@ def _tools(row: _Row, known: dict[str, Any]) -> tuple[Tool, ...] | None:
         if file not in known:
             raise ValueError(f"involved_classes: no functions of {name!r} ({', '.join(known)})")
         found += known[file]
-    return tuple(chat.tool(one) for one in found)
+    return tuple(_tool(one) for one in found)
 
+
+def _tool(raw: dict[str, Any]) -> Tool:
+    found = chat.tool(raw)
+    return Tool(found.name, found.description, _schema(found.parameters))
+
+
+def _schema(raw: Any) -> Any:
+    """The leaderboard writes Python's names of types; JSON Schema has others."""
+    if isinstance(raw, list):
+        return [_schema(one) for one in raw]
+    if not isinstance(raw, dict):
+        return raw
+    found = {key: _schema(value) for key, value in raw.items()}
+    kind = found.get("type")
+    if isinstance(kind, str) and kind in TYPES:
+        found |= {"type": TYPES[kind]}
+    elif kind == "any":
+        del found["type"]
+    return found
+
+
+TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
 FILES = {
     "GorillaFileSystem": "gorilla_file_system",

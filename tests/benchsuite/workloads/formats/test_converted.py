@@ -196,6 +196,8 @@ def test_bfcl_turns_have_no_recorded_answers() -> None:
     assert rows[1].new_messages is not None
     assert rows[0].extra is not None
     assert rows[0].extra["ground_truth"]
+    kinds = {tool.parameters["type"] for row in rows for tool in row.tools or ()}
+    assert kinds == {"object"}  # written `dict` there, which no server knows
     plain = Bfcl(path=BFCL.path)
     assert read(plain)[0].tools is None
 
