@@ -242,11 +242,13 @@ def _annotated(kind: Any, note: Meta, name: str) -> st.SearchStrategy[Any]:
     if "path" in extra:
         return st.sampled_from(["bundled", "tiny", "8b"] if extra["path"] == "or name" else ["/q"])
     low = note.ge if note.ge is not None else note.gt
-    high = note.le if note.le is not None else 10**6
+    high = next((limit for limit in (note.le, note.lt) if limit is not None), 10**6)
     if kind is int:
         return st.integers(int(low or 0), int(high))
     if kind is float:
-        return st.floats(low, high, exclude_min=note.gt is not None)
+        return st.floats(
+            low, high, exclude_min=note.gt is not None, exclude_max=note.lt is not None
+        )
     return values(kind, name)
 
 
@@ -265,7 +267,7 @@ def sections(draw: st.DrawFn, kind: type[Struct]) -> Struct:
         raise
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(scenario=sections(Scenario))
 def test_saved_and_loaded(tmp_path_factory: pytest.TempPathFactory, scenario: Scenario) -> None:
     """Every section with every field: what is saved loads to an equal scenario, whose resolved
