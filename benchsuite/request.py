@@ -38,7 +38,7 @@ __all__ = [
     "VideoPart",
 ]
 
-Grader = Literal["exact", "number", "choice", "contains"]
+Grader = Literal["exact", "number", "choice", "contains", "math", "code"]
 """How an answer is checked: the names in metrics/quality.py."""
 
 

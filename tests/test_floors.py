@@ -56,6 +56,7 @@ MEETING = {
 LATE = {
     "benchsuite/cli.py": "`--help` is instant: a command imports what it needs",
     "benchsuite/endpoints/openai_server.py": "aiohttp takes 0.2 s, and only one transport needs it",
+    "benchsuite/metrics/quality.py": "math-verify is an extra that takes 1 s, for one grader",
     "benchsuite/workloads/pictures.py": "Pillow is an extra, and only JPEG needs it",
     "benchsuite/tools/check.py": "jsonschema takes 0.1 s, and only tool calls need it",
     "benchsuite/loadgen/energy_meters.py": "an extra, and only where there are boards to ask",
@@ -86,6 +87,7 @@ LIBRARIES = {
     "httptools": {"benchsuite/endpoints/http_framing.py"},
     "httpx": set[str](),  # loading it takes as long as a short run; endpoints/control.py has a GET
     "PIL": {"benchsuite/workloads/pictures.py", "reference_engine/server/media.py"},
+    "math_verify": {"benchsuite/metrics/quality.py"},
     "jsonschema": {"benchsuite/tools/check.py"},
     "llguidance": {"reference_engine/server/grammar.py"},
     "plotly": set[str](),  # its script draws; its Python classes take longer than all metrics

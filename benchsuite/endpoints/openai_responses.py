@@ -10,6 +10,7 @@ from benchsuite.endpoints.openai_body import encoded, tool_fields
 from benchsuite.endpoints.openai_server import OpenAIServer
 from benchsuite.endpoints.reasoning_fields import ReasoningFields
 from benchsuite.endpoints.responses_events import as_chat
+from benchsuite.endpoints.think_tags import told_apart
 from benchsuite.errors import ScenarioError
 from benchsuite.message import AudioPart, ImagePart, Message, Part, TextPart, VideoPart
 from benchsuite.request import Request
@@ -50,7 +51,7 @@ class OpenAIResponses(OpenAIServer, tag="openai_responses", frozen=True):
         return encoded(self.reasoning.added(fields | self.body_fields, request))
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
-        return openai_dialect.decode_stream(as_chat(exchange), count_tokens)
+        return told_apart(openai_dialect.decode_stream(as_chat(exchange), count_tokens))
 
 
 def has_token(exchange: Exchange) -> bool:

@@ -26,6 +26,7 @@ from benchsuite.endpoints.base import (
 )
 from benchsuite.endpoints.openai_dialect import decode_stream, has_token
 from benchsuite.endpoints.reasoning_fields import ReasoningFields
+from benchsuite.endpoints.think_tags import told_apart
 from benchsuite.endpoints.wire_loop import WireLoop
 from benchsuite.errors import EndpointError, ScenarioError
 from benchsuite.spec import DataPath, EnvText, Seconds, Spec, resolve_env
@@ -134,7 +135,7 @@ class OpenAIServer(Spec, frozen=True):
             yield _VendorFallback(connection) if self.vendor_fields else connection
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
-        return decode_stream(exchange, count_tokens)
+        return told_apart(decode_stream(exchange, count_tokens))
 
     async def wait_until_ready(self) -> None:
         """Ask for the model list until anything answers; a refused key is said at once."""

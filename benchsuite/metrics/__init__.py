@@ -7,6 +7,7 @@ from benchsuite.metrics.answers import (
     coverage_metric,
     lacks_natural_grades,
     tokens_per_correct,
+    vote_accuracy,
 )
 from benchsuite.metrics.base import Metric, Summary
 from benchsuite.metrics.cold_start import (
@@ -109,6 +110,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("output_token_rate", "Output tokens/s", "tokens/s", "higher", "run", output_token_rate),
     Metric("total_token_rate", "Total tokens/s", "tokens/s", "higher", "run", total_token_rate),
     Metric("accuracy", "Accuracy", "share", "higher", "run", accuracy, interval=accuracy_interval),
+    Metric("vote_accuracy", "Accuracy of votes", "share", "higher", "run", vote_accuracy),
     Metric("correct_rate", "Right answers/s", "answers/s", "higher", "run", correct_rate),
     Metric("tokens_per_correct", "Tokens per right answer", "tokens", "lower", "run",
            tokens_per_correct, lacks=lacks_natural_grades),

@@ -1,5 +1,7 @@
 """How many answers were right, and how many right ones came per second. Grading: quality.py."""
 
+from collections import Counter
+
 import numpy as np
 
 from benchsuite.metrics.base import Interval, Metric
@@ -112,3 +114,29 @@ def _counts(data: RunData) -> tuple[int, int]:
     counted = data.in_window & data.ok
     right, graded = counted & (data.correct == 1), counted & (data.correct >= 0)
     return int(np.count_nonzero(right)), int(np.count_nonzero(graded))
+
+
+def vote_accuracy(data: RunData) -> FloatArray:
+    """Share of questions whose most frequent answer among their samples is right (self-consistency,
+    arXiv:2203.11171): over groups of requests with one prompt, of their graded samples in the
+    measurement window; of equally frequent answers the one that came first. Undefined without
+    groups."""
+    won = [
+        next(data.correct[i] == 1 for i in members if _answer(data, i) == winner)
+        for members in _groups(data)
+        for winner, _ in [Counter(_answer(data, i) for i in members).most_common(1)[0]]
+    ]
+    return np.array([np.mean(won) if won else np.nan])
+
+
+def _answer(data: RunData, i: int) -> str:
+    assert data.answer is not None, "a graded sample has one"
+    return data.answer[i]
+
+
+def _groups(data: RunData) -> list[IntArray]:
+    """Positions of the graded samples of each group."""
+    if data.group is None:
+        return []
+    graded = np.flatnonzero(data.in_window & data.ok & (data.correct >= 0) & (data.group >= 0))
+    return [graded[data.group[graded] == group] for group in np.unique(data.group[graded])]

@@ -1,4 +1,4 @@
-"""Is an answer right? Pure functions of the answer's text and what was expected.
+"""Is an answer right? Functions of the answer's text and what was expected.
 
 The graders are those of lm-evaluation-harness in spirit (GSM8K's `####`, "the answer is"), each
 stated in full in its docstring.
@@ -9,7 +9,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
+from benchsuite.errors import ScenarioError
+from benchsuite.tools.sandbox import run_python
+
 _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
+_BLOCK: Final = re.compile(r"```(?:[Pp]ython|py)?[^\S\n]*\n(.*?)```", re.DOTALL)
 _ANNOUNCED: Final = re.compile(
     r"(?:\banswer\s*(?:is|:|=)?|\\boxed|####)[\s*:({$]*(?:\\text\{)?([A-J])(?![A-Za-z])"
 )
@@ -20,6 +24,17 @@ _BRACKETED: Final = re.compile(r"\(([A-J])\)")
 def grade(grader: str, answer: str, expected: str) -> bool:
     """Whether `answer`, the visible text of a response, is right by the grader of that name."""
     return GRADERS[grader](answer, expected)
+
+
+def answer_of(grader: str, text: str) -> str:
+    """What `grader` takes for the answer, for votes among samples: a number, a letter, or, where
+    it judges the whole text, that."""
+    if grader == "number":
+        found = _final_number(text)
+        return "" if found is None else str(found.normalize())
+    if grader == "choice":
+        return _letter(text) or ""
+    return _plain(text)
 
 
 def _exact(answer: str, expected: str) -> bool:
@@ -80,9 +95,35 @@ def _letter(answer: str) -> str | None:
     return str(bracketed[-1]) if bracketed else None
 
 
+def _math(answer: str, expected: str) -> bool:
+    """The same in mathematics: 1/2 is 0.5, and x + 1 is 1 + x. As math-verify reads the last
+    \\boxed{}, formula or number of the answer; `expected` may be LaTeX without dollars. Needs the
+    extra `grading`."""
+    try:
+        from math_verify import parse, verify
+    except ImportError as error:
+        raise ScenarioError(
+            'grader math needs math-verify: pip install "benchsuite[grading]"'
+        ) from error
+    gold = parse(expected if "$" in expected else f"${expected}$", parsing_timeout=None)
+    return bool(verify(gold, parse(answer, parsing_timeout=None), timeout_seconds=None))
+
+
+def _code(answer: str, expected: str) -> bool:
+    """The Python of the answer passes the tests. `expected` is a program with {code} where the
+    code belongs; the code is the last ```-block, or the whole answer. It runs in a process of its
+    own with limits (10 s, 512 MiB) and is right if that ends with 0, as HumanEval has it. It is no
+    jail."""
+    blocks = _BLOCK.findall(answer)
+    code = blocks[-1] if blocks else answer
+    return run_python(expected.replace("{code}", code)).exit_code == 0
+
+
 GRADERS: Final[dict[str, Callable[[str, str], bool]]] = {
     "exact": _exact,
     "number": _number,
     "choice": _choice,
     "contains": _contains,
+    "math": _math,
+    "code": _code,
 }

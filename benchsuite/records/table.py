@@ -92,6 +92,7 @@ class RunData:
     samples: dict[str, FloatArray] = field(
         default_factory=dict
     )  # telemetry, [readings, 2]: s, value
+    answer: tuple[str, ...] | None = None  # [n]; what the grader took for it; "": none
     images: IntArray | None = None  # [n]; None: the workload has none
     group: IntArray | None = None  # [n]; requests with the same prompt; -1: its own
     tools: ToolUse | None = None  # None: none was called
@@ -151,6 +152,7 @@ class RunData:
             group=columns.integers("group") if "group" in table.column_names else None,
             window_s=window_s,
             images=columns.integers("num_images") if "num_images" in table.column_names else None,
+            answer=columns.texts("answer") if "answer" in table.column_names else None,
             num_planned=num_planned,
             planned_due_s=planned_due_s,
             partial=partial,

@@ -26,9 +26,14 @@ from benchsuite.endpoints.reference_engine import ReferenceEngine
 from benchsuite.metrics.slo import Slo
 from benchsuite.scenario import Limits, Scenario, dump, json_schema, load, save
 from benchsuite.spec import seconds
+from benchsuite.workloads.agent import Agent
+from benchsuite.workloads.durations import FixedTime, LogNormalTime
 from benchsuite.workloads.lengths import Empirical, Fixed, LogNormal
+from benchsuite.workloads.mix import Mix, Part
+from benchsuite.workloads.multimodal import Pictures, Recordings
 from benchsuite.workloads.questions import Questions
 from benchsuite.workloads.synthetic import Synthetic
+from benchsuite.workloads.tools import Python, Stub
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Roofline
 from reference_engine.specs import DEVICES
@@ -202,6 +207,27 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {  # where not every combination of
         RATES,
     ),
     Roofline: st.builds(Roofline, device=st.sampled_from(sorted(DEVICES))),
+    LogNormalTime: st.builds(LogNormalTime, median=st.floats(0.1, 1), p99=st.floats(1, 10)),
+    Agent: st.builds(  # tasks and tools are sections of their own
+        Agent,
+        tasks=st.just(Synthetic(prompt_tokens=Fixed(9), output_tokens=Fixed(9))),
+        tools=st.just((Python(timeout=1.5), Stub("look", latency=FixedTime(0.5)))),
+        max_turns=TOKENS,
+    ),
+    Mix: st.builds(
+        lambda name, weight: Mix(
+            parts={
+                name: Part(
+                    workload=Synthetic(prompt_tokens=Fixed(9), output_tokens=Fixed(9)),
+                    weight=weight,
+                )
+            }
+        ),
+        st.sampled_from(["chat", "batch"]),
+        RATES,
+    ),
+    Pictures: st.builds(Pictures, sizes=st.just(("787x444",)), noise=st.floats(0, 1)),
+    Recordings: st.builds(Recordings, seconds=st.builds(FixedTime, value=st.floats(0, 9))),
     ("url", "env"): st.sampled_from(["http://h:1", "https://h/v1", "${env:BENCH_URL}"]),
     ("template", None): st.text().map(lambda text: text.replace("$", "") + "{question}"),
 }
@@ -249,6 +275,10 @@ def _annotated(kind: Any, note: Meta, name: str) -> st.SearchStrategy[Any]:
         return st.floats(
             low, high, exclude_min=note.gt is not None, exclude_max=note.lt is not None
         )
+    if get_origin(kind) is tuple and note.min_length:
+        items = values(get_args(kind)[0])
+        size = note.min_length
+        return st.lists(items, min_size=size, max_size=size + 2).map(tuple)
     return values(kind, name)
 
 
@@ -326,6 +356,7 @@ def refusals(value: Any, schema: dict[str, Any], at: str = "") -> list[str]:
         "minLength": lambda low: len(value) >= low,
         "minItems": lambda low: len(value) >= low,
         "pattern": lambda text: not isinstance(value, str) or re.search(text, value) is not None,
+        "minProperties": lambda least: len(value) >= least,
         "required": lambda names: value.keys() >= set(names),
         "additionalProperties": lambda other: (
             other is not False or value.keys() <= schema["properties"].keys()

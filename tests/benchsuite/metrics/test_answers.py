@@ -38,3 +38,17 @@ def test_ungraded_runs_have_no_accuracy() -> None:
 
 def test_no_right_answer_is_a_rate_of_zero() -> None:
     assert answers.correct_rate(run(record(0, correct=False))).tolist() == [0.0]
+
+
+def test_votes() -> None:
+    """The most frequent answer of a group counts, of equals the first."""
+    rows = [("4", True), ("5", False), ("5", False), ("6", True), ("7", False), ("8", True)]
+    groups = (0, 0, 0, 1, 1, -1)
+    data = run(
+        *(
+            record(i, answer=answer, correct=right, group=None if group < 0 else group)
+            for i, ((answer, right), group) in enumerate(zip(rows, groups, strict=True))
+        )
+    )
+    assert answers.vote_accuracy(data) == 0.5
+    assert np.isnan(answers.vote_accuracy(run(record(0, correct=True, answer="4"))))

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from benchsuite.metrics.quality import GRADERS, grade
+from benchsuite.metrics.quality import GRADERS, answer_of, grade
 from benchsuite.request import Grader
 
 ROWS = [
@@ -58,3 +58,40 @@ def test_grade(grader, answer, expected, is_right):
 def test_a_scenario_can_name_every_grader_and_no_other():
     """The names that a questions workload takes are those that can grade."""
     assert set(get_args(Grader)) == set(GRADERS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "is_right"),
+    [
+        (r"So it is \boxed{\frac{1}{2}}.", "0.5", True),
+        (r"Thus $x = 1 + y$, that is $\boxed{1+y}$", "y + 1", True),
+        ("The answer is 42.", "42", True),
+        (r"\boxed{3}", "4", False),
+        ("no idea", "4", False),
+    ],
+)
+def test_math(answer: str, expected: str, is_right: bool) -> None:
+    """Equal as mathematics, not as text."""
+    assert grade("math", answer, expected) is is_right
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_right"),
+    [
+        ("Here:\n```python\ndef add(a, b):\n    return a + b\n```\nDone.", True),
+        ("def add(a, b):\n    return a + b\n", True),
+        ("```\ndef add(a, b):\n    return a - b\n```", False),
+        ("I would add them.", False),
+    ],
+)
+def test_code(answer: str, is_right: bool) -> None:
+    """Tests that pass in a process of their own; the last block counts, or all of it."""
+    assert grade("code", answer, "{code}\nassert add(2, 3) == 5") is is_right
+
+
+def test_what_votes_are_about() -> None:
+    """Answers that mean the same are the same vote."""
+    assert answer_of("number", "so 1,000.0") == answer_of("number", "#### 1000")
+    assert answer_of("choice", "The answer is (B)") == "B"
+    assert answer_of("exact", " Paris\n") == answer_of("exact", "paris")
+    assert answer_of("number", "none") == ""
