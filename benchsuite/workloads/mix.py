@@ -1,9 +1,7 @@
 """Several workloads at once: classes of requests that share a server."""
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated
 
-from msgspec import Meta
 from msgspec.structs import replace
 
 from benchsuite import streams
@@ -35,7 +33,11 @@ class Mix(Spec, frozen=True, tag="mix"):
     times of a part are not used.
     """
 
-    parts: Annotated[dict[str, Part], Meta(min_length=1)]
+    parts: dict[str, Part]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("parts: expected at least one")
 
     @property
     def is_endless(self) -> bool:

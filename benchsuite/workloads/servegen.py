@@ -124,7 +124,7 @@ class ServeGen(Spec, frozen=True, tag="servegen"):
         window's gaps have its shape, and one that reaches beyond it goes on at the next one's rate.
         """
         windows = [one for one in client.windows if one.start_s < end_s]
-        ends_s = [one.start_s for one in windows[1:]] + [end_s]
+        ends_s = [*(one.start_s for one in windows), end_s][1:]
         left = -1.0  # of the gap to the next request, in expected requests
         for window, window_end_s in zip(windows, ends_s, strict=True):
             start_s = max(window.start_s, self.start)

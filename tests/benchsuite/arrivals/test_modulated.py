@@ -142,7 +142,7 @@ def test_steps_of_a_trace_s_clock_are_spread_and_said():
     """Each stays within its step, in order, the same for the same seed; steps nobody spread are
     told too; times of a fine clock are left alone."""
     coarse_s = np.repeat(np.arange(50) * 3.0, 8)
-    coarse_s[8 * 7 :] -= 0.001  # as in Mooncake's trace, whose clock of 3 s also says 113.999 s
+    coarse_s[8 * 7 :] -= 0.003  # as in Mooncake's trace, whose clock of 3 s also says 113.999 s
     coarse_s[8 * 9 :] += 0.001
     quiet, spread = Timestamps(speed=2), Timestamps(speed=2, quantum=3)
     assert "steps of 3 s" in quiet.notes(coarse_s)[0]

@@ -36,6 +36,7 @@ from benchsuite.workloads import Workload, tokenizer
 from benchsuite.workloads.formats import Jsonl
 from benchsuite.workloads.lengths import Fixed, LogNormal, Uniform
 from benchsuite.workloads.mix import Mix, Part
+from benchsuite.workloads.servegen import ServeGen
 from benchsuite.workloads.synthetic import Synthetic
 from benchsuite.workloads.tokenizer import Tokenizer
 from benchsuite.workloads.trace import Slice, Trace
@@ -44,6 +45,16 @@ ENDPOINT = OpenAIChat(url="http://127.0.0.1:1", model="m")
 SYNTHETIC = Synthetic(
     prompt_tokens=LogNormal(median=50, sigma=1.0, max=500), output_tokens=Uniform(low=1, high=9)
 )
+CHAT = Synthetic(prompt_tokens=Fixed(value=9), output_tokens=Fixed(value=1))
+BATCH = Synthetic(prompt_tokens=Fixed(value=30), output_tokens=Fixed(value=2))
+MIX = Mix(parts={"chat": Part(CHAT, weight=3, priority=0), "batch": Part(BATCH, priority=5)})
+CAUSES = Hawkes(
+    rate=10,
+    memory=0.5,
+    classes={"batch": HawkesClass(1, {"batch": 0.8}), "chat": HawkesClass(1, {"batch": 0.1})},
+)
+POOL = Path(__file__).parents[2] / "data" / "servegen_reason.jsonl"
+
 TURNS = 3  # requests of each session in the trace below
 
 RATES = st.floats(2, 20)
@@ -287,15 +298,19 @@ def digest(plan: Schedule) -> str:
             rendered = request.prompt.render()
             found.update(repr((request.id, request.prompt_tokens, rendered.prompt_tokens)).encode())
             found.update(ENDPOINT.body(request, rendered.messages))
+            found.update(repr((request.slo_class, request.priority, request.tenant)).encode())
     return found.hexdigest()
 
 
 def digests(path: str) -> list[str]:
-    """Of a synthetic schedule and of a trace with three copies of every session."""
+    """Of a synthetic schedule, of a trace with three copies of every session, of a mix whose
+    classes cause each other, and of a pool of clients."""
     trace = Trace(source=Jsonl(path=path), rate_scale=2.5, token_scale=1.5)
     return [
         digest(planned(Gamma(rate=10, burstiness=0.5), duration=4)),
         digest(planned(Timestamps(speed=2), workload=trace)),
+        digest(planned(CAUSES, workload=MIX, duration=4)),
+        digest(planned(Timestamps(), workload=ServeGen(path=str(POOL), duration=43_000))),
     ]
 
 
@@ -361,22 +376,13 @@ def _shouted(session: Session) -> Session:
     return replace(session, requests=(replace(first, prompt=prompt), *rest))
 
 
-CHAT = Synthetic(prompt_tokens=Fixed(value=9), output_tokens=Fixed(value=1))
-BATCH = Synthetic(prompt_tokens=Fixed(value=30), output_tokens=Fixed(value=2))
-MIX = Mix(parts={"chat": Part(CHAT, weight=3, priority=0), "batch": Part(BATCH, priority=5)})
-
-
 def classes(plan: Schedule) -> list[str]:
     return [session.requests[0].slo_class for _, session in plan]
 
 
 def test_arrivals_with_classes_say_which_part_comes_next() -> None:
     """Times and classes are those of one draw of the process; the weights are not asked."""
-    arrivals = Hawkes(
-        rate=10,
-        memory=0.5,
-        classes={"batch": HawkesClass(1, {"batch": 0.8}), "chat": HawkesClass(1, {"batch": 0.1})},
-    )
+    arrivals = CAUSES
     plan = planned(arrivals, workload=MIX, duration=30)
     marks = arrivals.marks(rng(1, "arrivals"))
     assert classes(plan) == [next(marks) for _ in range(plan.num_requests or 0)]

@@ -156,6 +156,12 @@ def test_a_broken_pool_says_where(tmp_path: Path, broken: dict, message: str) ->
     assert "pool.jsonl" in str(error.value)
 
 
+def test_clients_that_come_later_are_silent_until_then() -> None:
+    """A piece that ends before a client's first window has the others alone."""
+    sessions = drawn(str(POOL), duration=43_000.0)
+    assert {session.requests[0].tenant for session in sessions} == {"52"}
+
+
 def test_a_silent_piece_is_refused(tmp_path: Path) -> None:
     """Nobody sends anything then."""
     path = pool(tmp_path / "pool.jsonl", client(windows=(("0", "0", "0", "", "0", "0"),)))
