@@ -124,8 +124,9 @@ class _Corpus:
 
     def _tokens_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many tokens each word has within a text, where a space stands before it."""
-        new = np.unique(ids[self._tokens[ids] < 0])
-        if len(new):
+        is_new = self._tokens[ids] < 0
+        if is_new.any():
+            new = np.unique(ids[is_new])
             words = [self._word[i] for i in new]
             self._learn([word for word in words if word not in self._inside])
             self._tokens[new] = [len(self._inside[word]) for word in words]
