@@ -200,19 +200,25 @@ def describe(
     page: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also plot it, on one page.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="OTHER", help="Compare with this scenario or trace."),
+    ] = None,
+    against_format: Annotated[
+        str | None,
+        typer.Option("--against-from", metavar="FORMAT", help="Its format. Default: as --from."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say what a workload holds: rate, burstiness, lengths, turns, prefixes. Sends nothing."""
     import msgspec
 
     from benchsuite import preview
+    from benchsuite.report import likeness as beside
     from benchsuite.report import workload
-    from benchsuite.workloads import description
+    from benchsuite.workloads import description, likeness
 
-    if Path(target).suffix in (".yaml", ".yml"):
-        asked = preview.of_scenario(Path(target), options)
-    else:
-        asked = preview.of_trace(target, format_name, _pairs(options))
+    asked = preview.of(target, format_name, _pairs(options))
     found, columns = description.describe(
         asked.sessions,
         asked.starts_s,
@@ -220,7 +226,25 @@ def describe(
         cache_tokens=cache_tokens,
         block_tokens=block_tokens,
     )
-    if as_json:
+    if against is not None:
+        other = preview.of(against, against_format or format_name, {})
+        theirs = description.describe(
+            other.sessions,
+            other.starts_s,
+            other.count,
+            cache_tokens=cache_tokens,
+            block_tokens=block_tokens,
+        )
+        sides = (
+            likeness.side(found, columns, asked.sessions),
+            likeness.side(*theirs, other.sessions),
+        )
+        alike = likeness.likeness(*sides)
+        if as_json:
+            sys.stdout.write(msgspec.json.format(msgspec.json.encode(alike)).decode() + "\n")
+        else:
+            beside.show((asked.name, other.name), alike, _console())
+    elif as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     else:
         workload.show(asked.name, asked.notes, found, _console())
@@ -418,6 +442,61 @@ def import_(
     result = runner.keep_imported(found, folder, command=_command())
     terminal.show(result, _console(), folder)
     raise typer.Exit(_exit_code(result.verdict, result.partial))
+
+
+@app.command()
+def fit(
+    trace: Annotated[
+        Path, typer.Argument(metavar="TRACE", help="A trace file, or a scenario that replays one.")
+    ],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FORMAT", help="Of a file. Default: the first that reads it."
+        ),
+    ] = None,
+    quantum: Annotated[
+        float | None,
+        typer.Option(help="Step of the trace's clock in seconds. Default: what its times show."),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="For the scenario. Default: the likeliest, by AIC.")
+    ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Scenario: draw lengths from the file, in pairs.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write a scenario, YAML.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    options: Annotated[
+        list[str],
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Of the scenario, or of the file's format."
+        ),
+    ] = [],  # noqa: B006
+) -> None:
+    """Fit arrival processes to a trace and its lengths; write a scenario of what fits best."""
+    try:
+        from benchsuite.fitting import reading, report, scenarios
+        from benchsuite.fitting.sample import sample
+    except ModuleNotFoundError as error:
+        raise ScenarioError('fit needs scipy: pip install "benchsuite[fit]"') from error
+    from benchsuite.workloads import Trace, tokenizer
+
+    asked = reading.read(trace, format_, tuple(options))
+    sessions = asked.workload.sessions(tokenizer.load(asked.tokenizer), asked.seed)
+    found = sample(sessions, quantum, asked.seed)
+    fits = report.fits(found.events)
+    if as_json:
+        sys.stdout.write(report.as_json(found, fits) + "\n")
+    else:
+        if isinstance(asked.workload, Trace):
+            _console().print(f"Read as {asked.workload.source.__struct_config__.tag}.")
+        report.show(_console(), found, fits)
+    if out is not None:
+        scenarios.write_one(found, fits, asked, trace, family=family, is_paired=pairs, path=out)
+        _console(stderr=True).print(f"Wrote {out}", highlight=False, soft_wrap=True)
 
 
 @app.command()

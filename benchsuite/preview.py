@@ -23,6 +23,13 @@ class Preview(NamedTuple):
     count: Callable[[str], int]  # tokens of a text
 
 
+def of(target: str, format_name: str, options: Mapping[str, str]) -> Preview:
+    """A scenario (.yaml), or a trace of that format; `options` are of the one or the other."""
+    if Path(target).suffix in (".yaml", ".yml"):
+        return of_scenario(Path(target), [f"{key}={value}" for key, value in options.items()])
+    return of_trace(target, format_name, options)
+
+
 def of_scenario(path: Path, overrides: Sequence[str]) -> Preview:
     """The sessions that a scenario would send; the first ones where only time ends them."""
     scenario = load(path, tuple(overrides))

@@ -123,6 +123,13 @@ _LINES: Final = {
     "Synthetic.output_tokens": "length of the answers",
     "Synthetic.shared_prefix_tokens": "tokens in front of every prompt, the same for all",
     "Synthetic.rank_correlation": "Spearman's rho of prompt length and output length",
+    "Resampled.source": "the file, and how it is read",
+    "Resampled.slo_class": "rows of this class alone; unset: all",
+    "Resampled.token_scale": "multiplies lengths",
+    "Resampled.max_prompt_tokens": "longest prompt",
+    "Resampled.max_output_tokens": "longest answer",
+    "Resampled.on_bad_row": "stop at a broken row, or count it and leave it out",
+    "Resampled.ignore_eos": "the answer has to be exactly as long as recorded",
     "ServeGen.path": "a folder of `chunk-*` files, or a JSONL with a client a line",
     "ServeGen.duration": "how much of the pool's time is played",
     "ServeGen.start": "from where on, in the pool's time",
@@ -622,6 +629,9 @@ workload:
         type: synthetic
         prompt_tokens: {type: fixed, value: 8000}
         output_tokens: {type: fixed, value: 50}
+""",
+    "Resampled": """
+workload: {type: resampled, source: {type: azure, path: data/azure_2023_code_5min.csv.gz}}
 """,
     "ServeGen": """
 workload: {type: servegen, path: data/reason/deepseek-r1, start: 6h, duration: 10m}

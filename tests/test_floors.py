@@ -21,7 +21,7 @@ FLOORS = {
         {"selftest", "sweep"},  # whole runs: against a server that knows the truth; many of them
         {"runner", "catalogue", "preview"},  # `run` ends with the report, so the report lies below
         {"report"},  # charts and pages of a RunResult
-        {"loadgen", "results"},
+        {"loadgen", "results", "fitting"},  # a fit ends as a scenario
         {"scenario"},
         {"deployment"},  # reads the files that say what was measured
         {"metrics", "scenario_file"},
@@ -97,11 +97,13 @@ LIBRARIES = {
     "datasets": {"benchsuite/workloads/formats/hugging_face.py"},
     "ray": {"benchsuite/loadgen/ray_workers.py"},
     "pynvml": {"benchsuite/loadgen/energy_meters.py"},
+    "scipy": {"benchsuite/fitting/"},
 }
 
 # Decisions: data in, data out.
 PURE = [
     "benchsuite/arrivals/",
+    "benchsuite/fitting/",
     "benchsuite/loadgen/schedule.py",
     "benchsuite/metrics/",
     "benchsuite/report/charts/",

@@ -4,6 +4,7 @@ from benchsuite.workloads.agent import Agent
 from benchsuite.workloads.mix import Mix
 from benchsuite.workloads.multimodal import Multimodal
 from benchsuite.workloads.questions import Questions
+from benchsuite.workloads.resampled import Resampled
 from benchsuite.workloads.servegen import ServeGen
 from benchsuite.workloads.single import Single
 from benchsuite.workloads.synthetic import Synthetic
@@ -17,6 +18,7 @@ __all__ = [
     "Mix",
     "Multimodal",
     "Questions",
+    "Resampled",
     "ServeGen",
     "Synthetic",
     "ToolUse",
