@@ -246,7 +246,7 @@ def values(kind: Any, name: str = "") -> st.SearchStrategy[Any]:
         min_size = 1 if name == "parts" else 0  # a mix has some
         return st.dictionaries(st.text(), values(arguments[1], name), min_size=min_size, max_size=2)
     if origin is tuple:
-        return st.lists(values(arguments[0]), min_size=1, max_size=3).map(tuple)
+        return st.lists(values(arguments[0]), min_size=2, max_size=3).map(tuple)  # an mmpp has two
     if isinstance(kind, type) and issubclass(kind, Struct):
         return BY_TYPE[kind] if kind in BY_TYPE else sections(kind)
     plain: dict[Any, st.SearchStrategy[Any]] = {
@@ -350,7 +350,7 @@ def refusals(value: Any, schema: dict[str, Any], at: str = "") -> list[str]:
         "enum": lambda known: value in known,
         "type": lambda names: _is_a(value, names),
         "minimum": lambda low: isinstance(value, str) or value >= low,
-        "exclusiveMinimum": lambda low: value > low,
+        "exclusiveMinimum": lambda low: isinstance(value, str) or value > low,
         "exclusiveMaximum": lambda high: value < high,
         "maximum": lambda high: value <= high,
         "minLength": lambda low: len(value) >= low,
