@@ -131,8 +131,8 @@ class BlockPool:
         assert {self._hash_of[block]: block for block in named} == self._block_of, "stale index"
 
     def _find(self, sequence: Sequence) -> list[int]:
-        """Blocks that hold its longest known prefix."""
-        if not self.caching:
+        """Blocks that hold its longest known prefix; none for one whose every state is wanted."""
+        if not self.caching or sequence.params.embed:
             return []
         whole = (sequence.num_tokens - 1) // self.block_size
         extend_hashes(sequence, whole, self.block_size)

@@ -200,6 +200,8 @@ class Engine:
             )
         if sequence.params.logprobs is not None and not self._has_logits:
             raise EngineError("log-probabilities need an executor that computes: torch")
+        if sequence.params.embed and not self._has_logits:
+            raise EngineError("embeddings need an executor that computes: torch")
         if min(sequence.prompt_ids) < 0 or max(sequence.prompt_ids) >= self.shape.vocab_size:
             raise EngineError(f"token ids must lie between 0 and {self.shape.vocab_size - 1}")
 

@@ -51,6 +51,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
     priority: int = 0  # lower first
+    embed: bool = False  # also keep the mean of the prompt's hidden states
 
     @property
     def has_penalties(self) -> bool:
@@ -96,6 +97,7 @@ class Sequence:
         "arrived_s",
         "block_hashes",
         "block_table",
+        "embedding",
         "error",
         "finish_reason",
         "guide",
@@ -156,6 +158,7 @@ class Sequence:
         self.stamps_s: dict[Phase, float] = {Phase.WAITING: now_s}
         self.finish_reason: FinishReason | None = None
         self.error: str | None = None  # what failed, with reason "error"
+        self.embedding: list[float] = []  # [hidden], if it was asked for
         self.waiter: Future[None] | None = None
         self.name: str | None = None  # as the client knows it
         self.on_phase: Callable[[Sequence, Phase, float], None] | None = None  # told of each

@@ -65,3 +65,4 @@ class StepOutput(NamedTuple):
 
     tokens: dict[int, int]
     logprobs: dict[int, TokenLogprobs] = {}  # of those that asked for them
+    embeddings: dict[int, list[float]] = {}  # of prompts that end in this step, likewise

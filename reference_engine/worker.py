@@ -166,6 +166,8 @@ class Worker:
         now_s = self._loop.time()
         if output.logprobs:
             _take_logprobs(step, output)
+        for work in step.prefill if output.embeddings else ():
+            work.sequence.embedding = output.embeddings.get(work.sequence.id, [])
         if self._emit_log is not None:
             self._emit_log.emitted(_receivers(step, output), now_s)
         num_tokens = len(step.decode)

@@ -68,6 +68,7 @@ class TorchExecutor:
             ) from error
         self._seats = Seats(capacity.max_sequences)
         self._encoded: dict[bytes, Tensor] = {}  # [num_tokens, hidden], by a medium's key
+        self._sums: dict[Sequence, Tensor] = {}  # of states of a prompt that is half done
         self._unfinished: dict[Sequence, Tensor] = {}  # residual stream, between layer ranges
         # The number of threads belongs to the thread that sets it (OpenMP), hence in there.
         self._thread = ThreadPoolExecutor(
@@ -121,6 +122,7 @@ class TorchExecutor:
     def release(self, sequence: Sequence) -> None:
         self._seats.leave(sequence)
         self._unfinished.pop(sequence, None)
+        self._sums.pop(sequence, None)
 
     def forget(self, key: bytes) -> None:
         self._encoded.pop(key, None)
@@ -168,7 +170,8 @@ class TorchExecutor:
         hidden = self._model.layers(hidden, layers, self._model.plan(pieces), self._cache)
         if layers.stop == self._model.shape.num_layers:
             self._save_blocks(works, pieces)
-            return self._sample(works, hidden)
+            embeddings = self._pool(works, hidden)
+            return self._sample(works, hidden)._replace(embeddings=embeddings)
         for work, rows in zip(works, torch.split(hidden, [w.length for w in works]), strict=True):
             self._unfinished[work.sequence] = rows
         return StepOutput({})
@@ -204,6 +207,23 @@ class TorchExecutor:
             if first < stop:
                 blocks = work.sequence.block_table[first:stop]
                 self._cache.save_blocks(piece.slot, first, blocks)
+
+    def _pool(self, works: Seq[PrefillWork], hidden: Tensor) -> dict[int, list[float]]:
+        """Means of prompts that end here, by sequence id; the sums of others are kept."""
+        means: dict[int, list[float]] = {}
+        row = 0
+        for work in works:
+            sequence = work.sequence
+            if sequence.params.embed and not sequence.output_ids:
+                states = self._model.states(hidden[row : row + work.length]).sum(0)
+                if work.start:
+                    states += self._sums.pop(sequence)
+                if work.start + work.length == sequence.num_tokens:
+                    means[sequence.id] = (states / sequence.num_tokens).tolist()
+                else:
+                    self._sums[sequence] = states
+            row += work.length
+        return means
 
     def _sample(self, works: Seq[PrefillWork], hidden: Tensor) -> StepOutput:
         """Next tokens, by sequence id, of the works that reached their sequence's end."""

@@ -61,6 +61,10 @@ class Transformer:
             hidden = torch.addmm(hidden, gated, weights.down)
         return hidden
 
+    def states(self, hidden: Tensor) -> Tensor:
+        """[num_rows, hidden] in float32: normalised, as the head would read them."""
+        return normalise(hidden, self._eps).float()
+
     def logits(self, hidden: Tensor) -> Tensor:
         """[num_rows, vocab_size] in float32, from the residual stream after the last layer."""
         return (normalise(hidden, self._eps) @ self._weights.head).float()

@@ -4,10 +4,12 @@
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from math import ceil
+from math import ceil, hypot
+from struct import pack
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -30,6 +32,10 @@ from reference_engine.server.protocol import (
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
+    Embedding,
+    EmbeddingRequest,
+    Embeddings,
+    EmbeddingUsage,
     GenerationRequest,
     Model,
     ModelList,
@@ -120,6 +126,7 @@ class Api:
             "/v1/chat/completions": ("POST", self._chat),
             "/v1/completions": ("POST", self._completions),
             "/v1/responses": ("POST", self._responses),
+            "/v1/embeddings": ("POST", self._embeddings),
             "/v1/models": ("GET", self._models),
             f"/v1/models/{model}": ("GET", self._model),
             "/health": ("GET", self._health),
@@ -175,16 +182,43 @@ class Api:
         params = self._sampling(request, request.max_tokens or _DEFAULT_COMPLETION_TOKENS)
         return await self._generate(request, prompts, params, COMPLETION, "prompt", _as_text)
 
+    async def _embeddings(self, body: bytes) -> Reply:
+        """Means of hidden states, of length 1. Latency is real, meaning is not promised."""
+        request = read_body(body, EmbeddingRequest)
+        self._check_model(request.model)
+        prompts = [await self._prompt_ids(prompt) for prompt in request.prompts()]
+        params = SamplingParams(max_tokens=1, temperature=0.0, embed=True)
+        self._refuse_too_long(max(map(len, prompts)), 1, "input")
+        answers: list[Answer] = []
+        choices = Choices(answers)
+        try:
+            for prompt_ids in prompts:
+                sequence = self._submit(Asked(prompt_ids, params, None, None, ()), "input")
+                answers.append(Answer(self._engine, sequence, self._tokenizer))
+        except ApiError:
+            choices.cancel()
+            raise
+        await choices.wholes()
+        data = [
+            Embedding(index, _spelt(answer.sequence.embedding, request.encoding_format))
+            for index, answer in enumerate(answers)
+        ]
+        num_tokens = sum(map(len, prompts))
+        return _json(Embeddings(data, self.model, EmbeddingUsage(num_tokens, num_tokens)))
+
     async def _prompt_ids(self, prompt: str | list[int]) -> list[int]:
         if not isinstance(prompt, str):
             return prompt
         return await self._encode(lambda: self._tokenizer.encode(prompt), len(prompt))
 
     def _check(self, request: GenerationRequest) -> None:
-        if request.model not in (None, self.model):
-            problem = f"the model {request.model!r} does not exist; this server has {self.model!r}"
-            raise ApiError(404, problem, param="model", code="model_not_found")
+        self._check_model(request.model)
         request.check()
+
+    def _check_model(self, model: str | None) -> None:
+        if model not in (None, self.model):
+            problem = f"the model {model!r} does not exist; this server has {self.model!r}"
+            raise ApiError(404, problem, param="model", code="model_not_found")
 
     def _sampling(self, request: GenerationRequest, max_tokens: int) -> SamplingParams:
         min_tokens = request.min_tokens or 0
@@ -361,6 +395,15 @@ async def open_api(
 
 def _json(answer: msgspec.Struct) -> Reply:
     return Reply(200, JSON, msgspec.json.encode(answer))
+
+
+def _spelt(values: list[float], encoding: str | None) -> list[float] | str:
+    """Scaled to length 1; as numbers or as base64 of little-endian float32."""
+    norm = hypot(*values) or 1.0
+    scaled = [value / norm for value in values]
+    if encoding != "base64":
+        return scaled
+    return b64encode(pack(f"<{len(scaled)}f", *scaled)).decode()
 
 
 def _as_text(index: int) -> tuple[Plan, Guide | None]:

@@ -274,17 +274,30 @@ class CompletionRequest(GenerationRequest, kw_only=True):
 
     def prompts(self) -> list[str | list[int]]:
         """One or several, each as text or token ids. Raises ApiError for none."""
-        prompt = self.prompt
-        if isinstance(prompt, str):
-            return [prompt]
-        ids = [item for item in prompt if isinstance(item, int)]
-        if ids and len(ids) == len(prompt):
-            return [ids]
-        several = [item for item in prompt if not isinstance(item, int)]
-        if not several or ids or [] in several:
-            problem = "prompt must be texts or lists of token ids, at least one"
-            raise ApiError(400, problem, param="prompt")
-        return several
+        return _prompts(self.prompt, "prompt")
+
+
+def _prompts(given: str | list[str | int | list[int]], param: str) -> list[str | list[int]]:
+    if isinstance(given, str):
+        return [given]
+    ids = [item for item in given if isinstance(item, int)]
+    if ids and len(ids) == len(given):
+        return [ids]
+    several = [item for item in given if not isinstance(item, int)]
+    if not several or ids or [] in several:
+        problem = f"{param} must be texts or lists of token ids, at least one"
+        raise ApiError(400, problem, param=param)
+    return several
+
+
+class EmbeddingRequest(Struct):
+    input: str | list[str | int | list[int]]
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+
+    def prompts(self) -> list[str | list[int]]:
+        """One or several, each as text or token ids. Raises ApiError for none."""
+        return _prompts(self.input, "input")
 
 
 class TokenizeRequest(Struct):
@@ -455,6 +468,24 @@ class Completion(Struct):
     choices: list[CompletionChoice]
     usage: ChunkUsage = UNSET
     timings: Timings | UnsetType = UNSET
+
+
+class Embedding(Struct):
+    index: int
+    embedding: list[float] | str
+    object: str = "embedding"
+
+
+class EmbeddingUsage(Struct):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(Struct):
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+    object: str = "list"
 
 
 class Model(Struct):

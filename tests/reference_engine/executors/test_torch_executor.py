@@ -1,6 +1,7 @@
 """The torch executor on a real checkpoint: greedy answers do not depend on the way to them."""
 
 import asyncio
+import base64
 import json
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Sequence as Seq
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from reference_engine.config import EngineConfig
@@ -16,7 +18,7 @@ from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
 from reference_engine.policies import ChunkedPrefill, Colocated
 from reference_engine.sequence import SamplingParams, Sequence
-from reference_engine.server.api import EventStream, open_api
+from reference_engine.server.api import Api, EventStream, open_api
 from reference_engine.server.grammar import Grammars, call_grammar
 from reference_engine.server.tokenizer import FileTokenizer
 from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
@@ -325,3 +327,29 @@ async def test_logprobs_through_the_api(path: str) -> None:
         for token, offset in zip(told["tokens"], told["text_offset"], strict=True):
             assert text[offset : offset + len(token)] == token
         assert max(told["token_logprobs"]) <= 0
+
+
+async def test_embeddings_are_means_of_hidden_states() -> None:
+    """The same however the prompt is cut and whatever the prefix cache holds, alone or in a batch;
+    of length 1; and as base64, which the official client asks for."""
+    texts = ["Once upon a time there was a little dog", "The end"]
+    told = []
+    for policy in (ChunkedPrefill(), ChunkedPrefill(token_budget=3)):
+        async with open_api(config(policy=policy)) as api:
+
+            async def embed(given: object, api: Api = api, **more: str) -> Any:
+                body = json.dumps({"input": given, **more}).encode()
+                reply = await api.handle("POST", "/v1/embeddings", body)
+                assert isinstance(reply.body, bytes)
+                return json.loads(reply.body)
+
+            both = await embed(texts)
+            alone = [(await embed(text))["data"][0]["embedding"] for text in texts]
+            told += [[one["embedding"] for one in both["data"]], alone]
+            packed = (await embed(texts[0], encoding_format="base64"))["data"][0]["embedding"]
+            numbers = np.frombuffer(base64.b64decode(packed), "<f4")
+            assert both["usage"]["prompt_tokens"] == both["usage"]["total_tokens"] > 10
+    np.testing.assert_allclose(np.array(told), np.array([told[0]] * 4), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(told[0], axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(numbers, told[0][0], atol=1e-5)
+    assert not np.allclose(told[0][0], told[0][1], atol=0.01)

@@ -19,7 +19,7 @@ from reference_engine.config import EngineConfig
 from reference_engine.engine import PromptTooLongError, QueueFullError
 from reference_engine.executors import Roofline
 from reference_engine.server.api import Api, EventStream, Reply, open_api
-from reference_engine.server.protocol import ChatRequest, CompletionRequest
+from reference_engine.server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
 from reference_engine.server.responses import ResponsesRequest
 from reference_engine.server.tokenizer import ByteTokenizer
 from reference_engine.specs import ConfigError, EngineError
@@ -298,13 +298,16 @@ FIELDS = st.sampled_from(
             *ChatRequest.__struct_fields__,
             *CompletionRequest.__struct_fields__,
             *ResponsesRequest.__struct_fields__,
+            *EmbeddingRequest.__struct_fields__,
             "tokens",
         }
     )
 )
 
 
-@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, RESPONSES, "/tokenize", "/detokenize"])
+@pytest.mark.parametrize(
+    "path", [CHAT, COMPLETIONS, RESPONSES, "/v1/embeddings", "/tokenize", "/detokenize"]
+)
 def test_no_body_breaks_the_server(path: str) -> None:
     """Whatever JSON a field holds, the answer is a reply, and a refusal says why."""
 
