@@ -31,9 +31,10 @@ from benchsuite.request import Message, PlannedResult, Request, Session
 from benchsuite.tools.base import ToolResult
 from benchsuite.tools.box import ToolBox
 
-AHEAD_SESSIONS: Final = 4096  # whose first body is made before it is needed
+AHEAD_SESSIONS: Final = 8192  # whose first body is made before it is needed
 AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
-FILL_S: Final = 2.0  # spent on them before the run; longer if there are not even these:
+FILL_S: Final = 10.0  # spent on them before the run, when they disturb nobody
+ENDLESS_FILL_S: Final = 2.0  # where nobody knows how many there will be; longer if not even:
 FILL_SESSIONS: Final = 64
 LONG_TOKENS: Final = 256  # of a prompt: what it takes to write it out would be felt by others
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
@@ -121,6 +122,7 @@ class _Ahead:
     ) -> None:
         self._source, self._ready, self._threads = iter(schedule), ready, threads
         self._made: deque[_Next] = deque()
+        self._fill_s = FILL_S if schedule.num_requests is not None else ENDLESS_FILL_S
         self._num_bytes = 0
         self._is_over = False  # the schedule has no more
         self._one_at_a_time = asyncio.Lock()
@@ -130,7 +132,7 @@ class _Ahead:
         """Some before the run; a thread goes on with the rest while it begins."""
         if self._threads is None:
             return
-        until_s = time.monotonic() + FILL_S
+        until_s = time.monotonic() + self._fill_s
         while self._has_room():
             if len(self._made) >= FILL_SESSIONS and time.monotonic() > until_s:
                 return
