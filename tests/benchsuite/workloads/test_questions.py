@@ -12,7 +12,8 @@ from benchsuite.workloads.questions import Questions
 from benchsuite.workloads.tokenizer import load
 
 BUNDLED = load("bundled")
-GSM8K = Path(__file__).parents[2] / "data" / "gsm8k.jsonl"
+DATA = Path(__file__).parents[2] / "data"
+GSM8K = DATA / "gsm8k.jsonl"
 
 
 def requests(questions):
@@ -51,6 +52,57 @@ def test_fields_are_named_in_the_scenario_and_numbers_are_answers_too(tmp_path):
     assert [request.expected for request in requests(questions)] == ["42", "B"]
 
 
+def test_what_is_to_choose_from_follows_the_question_with_its_letters(tmp_path):
+    """AQuA-RAT's own letters stay; bare options get theirs, so that `B` names the same one."""
+    asked = {"grader": "choice", "max_output_tokens": 9, "answer": "correct", "choices": "options"}
+    lettered, _ = requests(Questions(path=str(DATA / "aqua_rat.jsonl"), **asked))
+    row = json.loads((DATA / "aqua_rat.jsonl").read_text().splitlines()[0])
+    (message,), _ = lettered.prompt.render()
+    assert message.content == "\n".join([row["question"], *row["options"]])
+    assert (lettered.expected, row["options"][0][:2]) == ("A", "A)")
+
+    path = tmp_path / "bare.jsonl"
+    path.write_text('{"question": "6 * 7?", "options": ["41", "B) 42"], "correct": "B"}')
+    (bare,) = requests(Questions(path=str(path), template="Q: {question}\nA:", **asked))
+    assert bare.prompt.render()[0][0].content == "Q: 6 * 7?\nA) 41\nB) 42\nA:"
+
+
+def test_an_answer_made_of_a_rows_fields_is_a_program_to_pass():
+    """HumanEval: the tests and the function's name come from the row, `{code}` is the model's."""
+    questions = Questions(
+        path=str(DATA / "humaneval.jsonl"),
+        grader="code",
+        max_output_tokens=300,
+        question="prompt",
+        answer_template="{prompt}{code}\n{test}\ncheck({entry_point})",
+    )
+    rows = [json.loads(line) for line in (DATA / "humaneval.jsonl").read_text().splitlines()]
+    for request, row in zip(requests(questions), rows, strict=True):
+        after_code = f"\n{row['test']}\ncheck({row['entry_point']})"
+        assert request.expected == row["prompt"] + "{code}" + after_code
+        assert grade("code", row["canonical_solution"], request.expected)
+        assert not grade("code", "    return None\n", request.expected)
+
+
+def test_samples_of_a_question_are_requests_of_one_group():
+    """Each is a request of its own with the same prompt; a question asked once has no group."""
+    asked = {"path": str(GSM8K), "grader": "number", "max_output_tokens": 9, "answer_after": "####"}
+    once, thrice = requests(Questions(**asked)), requests(Questions(**asked, samples=3))
+    assert {request.group for request in once} == {None}
+    assert [request.group for request in thrice] == [i // 3 for i in range(3 * len(once))]
+    texts = [request.prompt.render() for request in thrice]
+    assert texts == [request.prompt.render() for request in once for _ in range(3)]
+
+
+def test_effort_and_budget_are_those_of_every_request():
+    """Unset, neither is said."""
+    asked = {"path": str(GSM8K), "grader": "number", "max_output_tokens": 9}
+    told = requests(Questions(**asked, effort="high", thinking_budget=64))
+    assert {(request.effort, request.thinking_budget) for request in told} == {("high", 64)}
+    untold = requests(Questions(**asked))
+    assert {(request.effort, request.thinking_budget) for request in untold} == {(None, None)}
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
@@ -69,6 +121,23 @@ def test_a_broken_row_names_its_line(tmp_path, row, problem):
         requests(questions)
     assert caught.value.line == 2
     assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"choices": "options"}, "expected a field 'options', found: question, answer"),
+        ({"choices": "answer"}, "Expected `array`, got `str`"),
+        ({"answer_template": "{tests}"}, "expected a field 'tests', found: question, answer"),
+    ],
+)
+def test_a_field_that_a_row_lacks_is_named(tmp_path, keys, problem):
+    """Of the choices, and of the answer's template."""
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"question": "x", "answer": "1"}')
+    with pytest.raises(TraceError) as caught:
+        requests(Questions(path=str(path), grader="exact", max_output_tokens=5, **keys))
+    assert (caught.value.line, caught.value.problem) == (1, problem)
 
 
 @pytest.mark.parametrize("change", [{"template": "no place"}, {"grader": "guess"}])
