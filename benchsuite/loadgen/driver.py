@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -91,6 +91,7 @@ class _Course:
     session: Session
     order: Order
     forks: set[asyncio.Task[object]] = field(default_factory=set)  # walks beside the first
+    made: dict[int, asyncio.Future[Ready]] = field(default_factory=dict)  # or being made, by turn
     ended_s: float = 0.0  # when the last of its requests so far ended
     _said: dict[int, tuple[Message, ...]] = field(default_factory=dict)  # of live ones, by turn
 
@@ -101,9 +102,11 @@ class _Course:
     def history_of(self, turn: int) -> tuple[Message, ...]:
         """The messages that stand before the turn's own in a live session."""
         parents = self.session.waits_for(turn)
-        if not parents or turn in self.session.fresh:
-            return ()
-        return self._said.get(parents[0], ())
+        return () if self.is_whole(turn) or not parents else self._said.get(parents[0], ())
+
+    def is_whole(self, turn: int) -> bool:
+        """Whether the turn's prompt holds nothing that the model has yet to say."""
+        return self.session.history == "scripted" or turn in self.session.fresh
 
 
 class _Ahead:
@@ -118,7 +121,7 @@ class _Ahead:
         self,
         schedule: Schedule,
         ready: Callable[[Request], Ready],
-        threads: ThreadPoolExecutor | None,
+        threads: Executor | None,
     ) -> None:
         self._source, self._ready, self._threads = iter(schedule), ready, threads
         self._made: deque[_Next] = deque()
@@ -204,8 +207,8 @@ class Driver:
         drain_s: float,
         stop: Stop,
         counters: Counters,
-        threads: ThreadPoolExecutor | None = None,
-        tool_threads: ThreadPoolExecutor | None = None,
+        threads: Executor | None = None,
+        tool_threads: Executor | None = None,
     ) -> None:
         self._threads, self._tool_threads = threads, tool_threads
         self._endpoint, self._connection, self._schedule = endpoint, connection, schedule
@@ -350,6 +353,8 @@ class Driver:
         await self._walk(course, 0, first, due_s)
         while course.forks:
             await asyncio.wait(course.forks)
+        for unsent in course.made.values():
+            unsent.cancel()
         return course.ended_s
 
     def _fork(self, course: "_Course", turn: int) -> None:
@@ -360,11 +365,26 @@ class Driver:
     async def _branch(self, course: "_Course", turn: int) -> None:
         await self._walk(course, turn, *await self._next(course, turn))
 
+    def _make_early(self, course: "_Course", parent: int) -> None:
+        """Long bodies of the requests that wait for `parent`, by a thread while it is in flight:
+        after its end they would be late where the gap is shorter than what it takes to make them.
+        """
+        if self._threads is None:
+            return
+        for turn in course.order.waiting_for(parent):
+            request = course.session.requests[turn]
+            is_long = request.prompt_tokens >= LONG_TOKENS
+            if is_long and turn not in course.made and course.is_whole(turn):
+                made = self._loop.run_in_executor(self._threads, self._ready, request)
+                course.made[turn] = made
+
     async def _next(self, course: "_Course", turn: int) -> tuple[Ready, float]:
-        """A later request of a session, and when it is due. A long body is made by a thread, while
-        the gap before it passes."""
+        """A later request of a session, and when it is due. A long body that nobody made early is
+        made by a thread, while the gap before it passes."""
         request, history = course.session.requests[turn], course.history_of(turn)
-        if self._threads is None or request.prompt_tokens < LONG_TOKENS:
+        if turn in course.made:
+            ready = await course.made.pop(turn)
+        elif self._threads is None or request.prompt_tokens < LONG_TOKENS:
             ready = self._ready(request, history)
         else:
             work = self._loop.run_in_executor(self._threads, self._ready, request, history)
@@ -384,6 +404,7 @@ class Driver:
                 unsent = (turn, *course.order.lost(turn))
                 self._skip(course.session, unsent, "interrupted", "the run ended before it was due")
                 return
+            self._make_early(course, turn)
             exchange = await self._send(course.session, turn, ready, due_s)
             assert exchange.finished_s is not None
             course.ended_s = max(course.ended_s, exchange.finished_s)

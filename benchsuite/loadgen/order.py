@@ -17,6 +17,10 @@ class Order(Protocol):
         """Those that wait for the session's start alone; request 0 is the first of them."""
         ...
 
+    def waiting_for(self, turn: int) -> Sequence[int]:
+        """Those that wait for `turn`, and perhaps for others beside it."""
+        ...
+
     def due_s(self, turn: int) -> float:
         """When the last that it waits for ended, plus its gap; not before its time in the session.
 
@@ -49,12 +53,15 @@ class Line:
     def roots(self) -> Sequence[int]:
         return (0,)
 
+    def waiting_for(self, turn: int) -> Sequence[int]:
+        return (turn + 1,) if turn + 1 < self._end else ()
+
     def due_s(self, turn: int) -> float:
         return self._finished_s + self._gaps_s[turn - 1]
 
     def ended(self, turn: int, finished_s: float) -> Sequence[int]:
         self._finished_s = finished_s
-        return (turn + 1,) if turn + 1 < self._end else ()
+        return self.waiting_for(turn)
 
     def lost(self, turn: int) -> Sequence[int]:
         return range(turn + 1, self._end)
@@ -76,6 +83,9 @@ class Graph:
 
     def roots(self) -> Sequence[int]:
         return [turn for turn, missing in enumerate(self._missing) if missing == 0]
+
+    def waiting_for(self, turn: int) -> Sequence[int]:
+        return self._children[turn]
 
     def due_s(self, turn: int) -> float:
         due_s = self._base_s[turn] + self._session.gaps_s[turn - 1]

@@ -1,20 +1,23 @@
 """The driver on virtual time, against a connection that answers after a given time."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import pytest
 
 from benchsuite.endpoints.base import Exchange, Response
 from benchsuite.exchange import NO_CHUNKS, TokenCounter
-from benchsuite.loadgen.driver import Counters, Driver, Stop
+from benchsuite.loadgen.driver import LONG_TOKENS, Counters, Driver, Stop
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
 from benchsuite.request import Message, Request, Scripted, Session
 from reference_engine.virtual_time import VirtualTimeLoop
 
 REPLY = "a reply"
+T = TypeVar("T")
 
 
 @dataclass
@@ -26,9 +29,11 @@ class FakeServer:
     stalled: frozenset[int] = frozenset()
     sent: list[tuple[int, float, str]] = field(default_factory=list)
     most_in_flight: int = 0
+    course: list[str] = field(default_factory=list)  # bodies made, answers ended
     _waiting: dict[int, tuple[Exchange, asyncio.Event]] = field(default_factory=dict)
 
     def body(self, request: Request, messages: tuple[Message, ...]) -> bytes:
+        self.course.append(f"made {request.id}")
         return "|".join(str(message.content) for message in messages).encode()
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
@@ -54,6 +59,7 @@ class FakeServer:
         if request_id in self.failing:
             exchange.error_class, exchange.error = "reset", "broken"
         exchange.finished_s = loop.time()
+        self.course.append(f"ended {request_id}")
         return exchange
 
     def in_flight(self) -> int:
@@ -65,8 +71,18 @@ class FakeServer:
             ended.set()
 
 
+class AtOnce(Executor):
+    """A thread that has always done its work before anyone looks."""
+
+    def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
 def session(
     *request_ids: int,
+    prompt_tokens: int = 2,
     gaps_s: tuple[float, ...] = (),
     live: bool = False,
     after: tuple[tuple[int, ...], ...] | None = None,
@@ -78,7 +94,7 @@ def session(
             Request(
                 id=i,
                 prompt=Scripted((Message("user", f"ask {i}"),), 2),
-                prompt_tokens=2,
+                prompt_tokens=prompt_tokens,
                 max_output_tokens=4,
             )
             for i in request_ids
@@ -120,6 +136,7 @@ def drive(
     issue_for_s: float | None = None,
     stop_at_s: float | None = None,
     cut_at_s: float | None = None,
+    threads: Executor | None = None,
 ) -> list[tuple[Asked, Exchange]]:
     """All rows, in the order in which they ended."""
     rows: list[tuple[Asked, Exchange]] = []
@@ -140,6 +157,7 @@ def drive(
             drain_s=drain_s,
             stop=stop,
             counters=Counters(),
+            threads=threads,
         )
         driver.prepare()
         await driver.drive(10.0, lambda asked, exchange: rows.append((asked, exchange)))
@@ -268,6 +286,39 @@ def test_a_live_branch_goes_on_with_the_conversation_it_names_first() -> None:
         "ask 1",
         "ask 1||ask 2",
         "ask 0||ask 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("live", "fresh", "tokens", "course"),
+    [
+        (False, (), LONG_TOKENS, ["made 0", "made 1", "ended 0", "made 2", "ended 1", "ended 2"]),
+        (True, (), LONG_TOKENS, ["made 0", "ended 0", "made 1", "ended 1", "made 2", "ended 2"]),
+        (True, (1,), LONG_TOKENS, ["made 0", "made 1", "ended 0", "ended 1", "made 2", "ended 2"]),
+        (False, (), 2, ["made 0", "ended 0", "made 1", "ended 1", "made 2", "ended 2"]),
+    ],
+)
+def test_a_long_body_is_made_while_what_it_waits_for_is_in_flight(
+    live: bool, fresh: tuple[int, ...], tokens: int, course: list[str]
+) -> None:
+    """If the model's answer is no part of it; a short one is no work, and waits for its turn."""
+    server = FakeServer()
+    one = session(0, 1, 2, prompt_tokens=tokens, live=live, fresh=fresh)
+    rows = drive(server, open_loop((0.0, one)), threads=AtOnce())
+    assert server.course == course
+    assert [asked.turn for asked, _ in rows] == [0, 1, 2]
+
+
+def test_bodies_of_a_fork_and_a_join_are_made_once() -> None:
+    """Also where they wait for several, or fail to be sent."""
+    server = FakeServer(failing=frozenset({2}))
+    one = session(0, 1, 2, 3, prompt_tokens=LONG_TOKENS, after=((0,), (0,), (1, 2)))
+    rows = drive(server, open_loop((0.0, one)), threads=AtOnce())
+    assert sorted(line for line in server.course if line.startswith("made")) == [
+        f"made {turn}" for turn in range(4)
+    ]
+    assert [exchange.error_class for asked, exchange in rows if asked.turn == 3] == [
+        "previous_turn"
     ]
 
 
