@@ -169,8 +169,8 @@ class Answer:
                     self.finish_reason = "stop"
                     self._engine.stop(self.sequence)
                     return
-            if self._call is None and (text := self._rest()):
-                yield Piece(self._last_kind(), text)
+            for piece in self._rest():
+                yield piece
             self.finish_reason = self.sequence.finish_reason
         finally:
             self.cancel()
@@ -207,9 +207,13 @@ class Answer:
         is_thinking = 0 < self.output_tokens <= self.plan.reasoning_tokens
         return Kind.REASONING if is_thinking else Kind.TEXT
 
-    def _rest(self) -> str:
-        """What was held back when the tokens ended."""
-        rest = self._detokenizer.flush()
-        if self._stops is None:
-            return rest
-        return self._stops.push(rest) + self._stops.flush()
+    def _rest(self) -> list[Piece]:
+        """What was held back when the tokens ended. A call cut off before its name is known is
+        text: who asked for so few tokens gets to see them."""
+        kind, text = self._last_kind(), self._detokenizer.flush()
+        pieces: list[Piece] = []
+        if self._call is not None and kind is Kind.TEXT:
+            pieces, text = self._called(text), self._call.unnamed
+        elif self._stops is not None:
+            text = self._stops.push(text) + self._stops.flush()
+        return [*pieces, Piece(kind, text)] if text else pieces

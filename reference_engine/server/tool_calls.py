@@ -35,6 +35,11 @@ class CallText:
         self._in_string = self._is_escaped = self._is_over = False
         self.name: str | None = None
 
+    @property
+    def unnamed(self) -> str:
+        """All of the text, while it does not say which function it calls."""
+        return self._held if self.name is None else ""
+
     def push(self, text: str) -> str:
         """The part of `text` that belongs to the arguments."""
         if self.name is None:

@@ -75,6 +75,21 @@ def test_a_call_is_read_however_it_is_cut(
     assert "".join(pieces) == told + padding
 
 
+async def test_a_call_cut_off_before_its_name_is_text(api: Api) -> None:
+    """Its tokens are counted, so they are shown; the name may be longer than what was asked for."""
+    asked = {"tools": ONE_TOOL, "tool_choice": "required", "max_tokens": 9}
+    (choice,) = (await ask(api, **asked))["choices"]
+    assert choice["message"]["content"] == call_opening("get_weather")[:9]
+    assert "tool_calls" not in choice["message"]
+    assert choice["finish_reason"] == "length"
+    chunks = await ask(api, **asked, stream=True)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert "".join(delta.get("content") or "" for delta in deltas) == choice["message"]["content"]
+    named = await ask(api, **{**asked, "max_tokens": len(call_opening("get_weather"))})
+    assert named["choices"][0]["message"]["content"] is None
+    assert named["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
 async def test_a_required_call_streams_its_name_then_its_arguments(api: Api) -> None:
     """As vLLM: id, type and name in the first delta, pieces of JSON in the others; no text."""
     chunks = await ask(
