@@ -5,7 +5,7 @@ Text that a spreadsheet would take for a formula gets an apostrophe in front; nu
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ def summary_csv(result: RunResult) -> str:
         [cell for name in fields for cell in _summary_cells(name, getattr(summary, name))]
         for summary in result.summaries.values()
     ]
-    return _csv(head, rows)
+    return _csv(head, list(zip(*rows, strict=True)))
 
 
 def requests_csv(data: RunData) -> str:
@@ -67,7 +67,7 @@ def requests_csv(data: RunData) -> str:
     columns = [_column(data, name) for name in _COLUMNS]
     columns += [_cells(metric.values(data)) for metric in metrics]
     head = [*_COLUMNS, *(_with_unit(metric.name, metric.unit) for metric in metrics)]
-    return _csv(head, zip(*columns, strict=True))
+    return _csv(head, columns)
 
 
 def write(result: RunResult, data: RunData, folder: Path) -> None:
@@ -107,12 +107,17 @@ def _cells(values: NDArray[Any]) -> list[Cell]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _csv(head: Sequence[str], rows: Iterable[Iterable[Cell]]) -> str:
+def _csv(head: Sequence[str], columns: Sequence[Sequence[Cell]]) -> str:
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(head)
-    writer.writerows([_safe(cell) for cell in row] for row in rows)
+    writer.writerows(zip(*map(_safe_column, columns), strict=True))
     return file.getvalue()
+
+
+def _safe_column(column: Sequence[Cell]) -> Sequence[Cell]:
+    """Most columns hold no text at all, and are not looked at cell by cell."""
+    return list(map(_safe, column)) if str in set(map(type, column)) else column
 
 
 def _safe(cell: Cell) -> Cell:
