@@ -251,7 +251,7 @@ def _token_target(objective: Objective, data: RunData, counted: BoolArray) -> Ta
     """Over the token gaps of requests that count and ended well."""
     assert not isinstance(objective.limit, Line), "itl is a plain duration"
     gap_s = data.once(latency.itl)
-    gap_s = gap_s[(counted & data.ok)[data.request_of_token] & ~np.isnan(gap_s)]
+    gap_s = gap_s[data.per_token(counted & data.ok) & ~np.isnan(gap_s)]
     met = int(np.count_nonzero(objective.met(gap_s, np.array(objective.limit))))
     share = met / len(gap_s) if len(gap_s) else None
     return Target(

@@ -33,7 +33,7 @@ def client_lag(data: RunData) -> FloatArray:
     """From when bytes arrived in the kernel to when the program saw them, one value per chunk.
     Undefined without kernel stamps. Where the kernel's stamp is the one that counts, this is the
     error that was avoided, not one that was made."""
-    return data.chunk_lag_s
+    return data.chunk_lag_s.astype(np.float64)
 
 
 def connect_time(data: RunData) -> FloatArray:

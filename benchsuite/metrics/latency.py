@@ -52,13 +52,20 @@ def itl(data: RunData) -> FloatArray:
     first arrival have no gap and are left out, so the mean over one request is its `tpot`.
     Quantiles are over tokens: long answers weigh more. Papers also call it time between tokens.
     Source: Sarathi-Serve, OSDI'24."""
+    found, gap_s = data.arrivals, data.once(arrival_gaps)
+    if (found.tokens == 1).all():
+        return gap_s
+    return np.repeat(gap_s / np.maximum(found.tokens, 1), found.tokens)
+
+
+def arrival_gaps(data: RunData) -> FloatArray:
+    """Time before each arrival, [arrivals]; NaN for the first of a request."""
     found = data.arrivals
     gap_s = np.full(len(found.at_s), np.nan)
     gap_s[1:] = np.diff(found.at_s)
     gap_s[found.is_first] = np.nan
-    if (found.tokens == 1).all():
-        return gap_s
-    return np.repeat(gap_s / np.maximum(found.tokens, 1), found.tokens)
+    gap_s.flags.writeable = False  # many share it
+    return gap_s
 
 
 def icl(data: RunData) -> FloatArray:
@@ -67,8 +74,7 @@ def icl(data: RunData) -> FloatArray:
     Source: AIPerf, inter_chunk_latency."""
     gap_s = np.full(len(data.chunk_s), np.nan)
     gap_s[1:] = np.diff(data.chunk_s)
-    has_chunks = data.chunk_start[1:] > data.chunk_start[:-1]
-    gap_s[data.chunk_start[:-1][has_chunks]] = np.nan
+    gap_s[data.is_first_chunk] = np.nan
     return gap_s
 
 
@@ -102,7 +108,7 @@ def itl_p99(data: RunData) -> FloatArray:
     """The 99th percentile of one request's own `itl`, [n]; NaN where it has no gap. For SLOs."""
     gap_s = itl(data)
     known = ~np.isnan(gap_s)
-    owner, gap_s = data.request_of_token[known], gap_s[known]
+    owner, gap_s = data.per_token(np.arange(len(data)))[known], gap_s[known]
     gap_s = gap_s[np.lexsort((gap_s, owner))]
     num = np.bincount(owner, minlength=len(data))
     has_gap = num > 0
@@ -132,7 +138,6 @@ class _First(NamedTuple):
 def _first_arrivals(data: RunData) -> _First:
     found = data.arrivals
     first = np.flatnonzero(found.is_first)
-    tokens, num_later = np.zeros((2, len(data)), dtype=np.int64)
-    tokens[found.request[first]] = found.tokens[first]
-    num_later[found.request[first]] = np.diff(first, append=len(found.at_s)) - 1
-    return _First(tokens, num_later)
+    tokens = np.zeros(len(data), dtype=np.int64)
+    tokens[found.num > 0] = found.tokens[first]
+    return _First(tokens, np.maximum(found.num - 1, 0))

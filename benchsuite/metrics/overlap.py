@@ -84,32 +84,45 @@ class Interference(NamedTuple):
 
 
 class _Gaps(NamedTuple):
-    """Gaps between arrivals of one answer that lie in the window."""
+    """Gaps between arrivals of one answer that lie in the window, by when they began: added up
+    over pieces of time in which nothing changed, so that many gaps cost one search each."""
 
-    start_s: FloatArray
-    length_s: FloatArray
-    is_exposed: BoolArray  # somebody else's prefill was in flight when it began
+    num: IntArray  # [pieces]
+    sum_s: FloatArray  # [pieces]; of their lengths
+    block: IntArray  # [pieces]; part of the window, from 0
+    num_decoding: IntArray  # [pieces]
+    is_exposed: BoolArray  # [pieces]; somebody else's prefill was in flight
 
 
 def _gaps(data: RunData) -> _Gaps:
     found = data.arrivals
-    later = np.flatnonzero(~found.is_first)
-    start_s, end_s = found.at_s[later - 1], found.at_s[later]
+    start_s, end_s = found.at_s[:-1], found.at_s[1:]
     window_start_s, window_end_s = data.window_s
-    inside = (start_s >= window_start_s) & (start_s < window_end_s)
-    start_s, length_s = start_s[inside], (end_s - start_s)[inside]
+    inside = ~found.is_first[1:] & (start_s >= window_start_s) & (start_s < window_end_s)
+    start_s, end_s = start_s[inside], end_s[inside]
+    length_s = end_s - start_s
     tolerance_s = TOLERANCE * float(np.median(length_s)) if len(length_s) else 0.0
     # Its own prefill is over by then. Whoever gets a first token within the tolerance got it in
     # the step that this gap begins with.
     others = _counts(data.sent_s, np.fmin(data.first_token_s, data.finished_s) - tolerance_s)
-    return _Gaps(start_s, length_s, _at(others, start_s) > 0)
+    decoding = data.once(in_decode)
+    blocks_s = np.linspace(window_start_s, window_end_s, BLOCKS, endpoint=False)
+    edge_s = np.unique(np.concatenate((others.at_s, decoding.at_s, blocks_s)))
+    piece = np.searchsorted(edge_s, start_s, side="right") - 1
+    return _Gaps(
+        np.bincount(piece, minlength=len(edge_s)),
+        np.bincount(piece, length_s, minlength=len(edge_s)).astype(np.float64, copy=False),
+        np.searchsorted(blocks_s, edge_s, side="right").clip(min=1) - 1,
+        _at(decoding, edge_s),
+        _at(others, edge_s) > 0,
+    )
 
 
 def lacks_contrast(data: RunData) -> str | None:
     """Both kinds of gaps are needed."""
-    exposed = data.once(_gaps).is_exposed
-    num = int(np.count_nonzero(exposed))
-    for kind, count in (("with", num), ("without", len(exposed) - num)):
+    gaps = data.once(_gaps)
+    num = int(gaps.num[gaps.is_exposed].sum())
+    for kind, count in (("with", num), ("without", int(gaps.num.sum()) - num)):
         if count < MIN_GAPS:
             return f"{count} gaps {kind} a prefill in flight; it takes {MIN_GAPS}"
     return None
@@ -120,21 +133,16 @@ def interference(data: RunData) -> Interference:
     requests decoding; over all strata weighted by the former. Whether one is in flight is looked at
     when the gap begins, which no gap can help by being long."""
     gaps = data.once(_gaps)
-    stratum = _strata(_at(data.once(in_decode), gaps.start_s))
-    start_s, end_s = data.window_s
-    block = (
-        ((gaps.start_s - start_s) / (end_s - start_s) * BLOCKS)
-        .astype(np.int64)
-        .clip(max=BLOCKS - 1)
+    stratum = _strata(gaps.num_decoding, gaps.num)
+    cell = (gaps.block * STRATA + stratum) * 2 + gaps.is_exposed
+    num, sums = (
+        np.bincount(cell, weights, minlength=BLOCKS * STRATA * 2).reshape(BLOCKS, -1)
+        for weights in (gaps.num, gaps.sum_s)
     )
-    cell = (block * STRATA + stratum) * 2 + gaps.is_exposed
-    shape = (BLOCKS, STRATA, 2)
-    num = np.bincount(cell, minlength=np.prod(shape)).reshape(shape).astype(np.float64)
-    sums = np.bincount(cell, gaps.length_s, minlength=np.prod(shape)).reshape(shape)
-    both = np.concatenate((num.reshape(BLOCKS, -1), sums.reshape(BLOCKS, -1)), axis=1)
+    both = np.concatenate((num, sums), axis=1)
     rows: FloatArray = both[both.any(axis=1)].astype(np.float64, copy=False)
     extra_s, share = _extra(rows.sum(axis=0, keepdims=True))
-    exposed = float(gaps.is_exposed.mean())
+    exposed = float(gaps.num[gaps.is_exposed].sum() / gaps.num.sum())
     if len(rows) < MIN_SESSIONS:
         return Interference(float(extra_s[0]), None, float(share[0]), None, exposed)
     drawn_s, drawn_share = _extra(resampled(rows))
@@ -147,9 +155,12 @@ def interference(data: RunData) -> Interference:
     )
 
 
-def _strata(num_decoding: IntArray) -> IntArray:
+def _strata(num_decoding: IntArray, num_gaps: IntArray) -> IntArray:
     """Equally many gaps in each, as far as equal counts allow."""
-    edges = np.unique(np.quantile(num_decoding, np.linspace(0, 1, STRATA + 1)[1:-1]))
+    ends = np.cumsum(np.bincount(num_decoding, num_gaps)).astype(np.int64)  # gaps at up to a level
+    rank = np.linspace(0, 1, STRATA + 1)[1:-1] * (ends[-1] - 1)
+    low, high = (np.searchsorted(ends, r, side="right") for r in (np.floor(rank), np.ceil(rank)))
+    edges = np.unique(low + (high - low) * (rank - np.floor(rank)))  # quantiles, interpolated
     return np.searchsorted(edges, num_decoding, side="left")
 
 

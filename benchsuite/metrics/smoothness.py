@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchsuite.metrics.base import Metric
-from benchsuite.metrics.latency import ttft
+from benchsuite.metrics.latency import arrival_gaps, ttft
 from benchsuite.metrics.objectives import Pace, limits
-from benchsuite.records.table import FloatArray, IntArray, RunData
+from benchsuite.records.table import FloatArray, Int32Array, IntArray, Number, RunData
 
 STALL_S: Final = 0.2  # a gap longer than this, and than
 STALL_FACTOR: Final = 5.0  # times the median gap of the run, is a stall
@@ -32,75 +33,63 @@ class _Tokens(NamedTuple):
 
     gap_s: FloatArray  # [tokens]; before each; 0 for those of the first arrival
     after_first_s: FloatArray  # [tokens]; since the first token of its request
-    request: IntArray  # [tokens]
-    position: IntArray  # [tokens]; from 0
+    position: Int32Array  # [tokens]; from 0
     start: IntArray  # [n]
     num: IntArray  # [n]
+
+    def of(self, values: NDArray[Number]) -> NDArray[Number]:
+        """`values` [n] of each token's request, [tokens]."""
+        return np.repeat(values, self.num)
 
 
 def _tokens(data: RunData) -> _Tokens:
     found = data.arrivals
-    gap_s = np.zeros(len(found.at_s))
-    gap_s[1:] = np.where(found.is_first[1:], 0.0, np.diff(found.at_s))
-    after_s = found.at_s - data.first_token_s[found.request]
-    request = found.request
+    gap_s = data.once(arrival_gaps).copy()
+    gap_s[found.is_first] = 0.0
+    after_s = found.at_s - np.repeat(data.first_token_s, found.num)
+    num = found.num
     if not (found.tokens == 1).all():
         whole = np.repeat(np.arange(len(gap_s)), found.tokens)
         first = np.cumsum(found.tokens) - found.tokens
         still = found.tokens[whole] - 1 - (np.arange(len(whole)) - first[whole])  # after it
         gap_s = gap_s[whole] / found.tokens[whole]
         after_s = after_s[whole] - still * gap_s
-        request = request[whole]
-    num = np.bincount(request, minlength=len(data))
+        num = data.num_stamped
     start = np.cumsum(num) - num
-    return _Tokens(gap_s, after_s, request, np.arange(len(request)) - start[request], start, num)
+    position = (np.arange(len(gap_s)) - np.repeat(start, num)).astype(np.int32)
+    return _Tokens(gap_s, after_s, position, start, num)
 
 
 # What needs no target
 
 
-def _arrival_gaps(data: RunData) -> FloatArray:
-    """Time before each arrival, [arrivals]; NaN for the first of a request."""
-    found = data.arrivals
-    gap_s = np.full(len(found.at_s), np.nan)
-    gap_s[1:] = np.diff(found.at_s)
-    gap_s[found.is_first] = np.nan
-    return gap_s
-
-
 def longest_stall(data: RunData) -> FloatArray:
     """Longest time between two successive arrivals of one answer, from its first token on.
     Undefined for an answer of one arrival."""
-    longest_s = np.full(len(data), np.nan)
-    gap_s, first = data.once(_arrival_gaps), np.flatnonzero(data.arrivals.is_first)
-    if len(first):
-        longest_s[data.arrivals.request[first]] = np.fmax.reduceat(gap_s, first)
-    return longest_s
+    return _reduced(np.fmax, data.once(arrival_gaps), data.arrivals.num, np.nan)
 
 
 def stalls(data: RunData) -> FloatArray:
     """How many times an answer stood still: gaps between its arrivals that are longer than 200 ms
     and than 5 times the median gap of the run. Undefined for an answer of one arrival."""
-    gap_s, request = data.once(_arrival_gaps), data.arrivals.request
-    known = gap_s[~np.isnan(gap_s)]
+    gap_s, arrivals = data.once(arrival_gaps), data.arrivals
+    known = gap_s[~arrivals.is_first]
     if not len(known):
         return np.full(len(data), np.nan)
     limit_s = max(STALL_S, STALL_FACTOR * float(np.median(known)))
-    found = np.bincount(request[gap_s > limit_s], minlength=len(data)).astype(np.float64)
-    num = np.bincount(request, minlength=len(data))
-    found[num < 2] = np.nan
+    found = _reduced(np.add, (gap_s > limit_s).astype(np.float64), arrivals.num, 0.0)
+    found[arrivals.num < 2] = np.nan
     return found
 
 
 def jitter(data: RunData) -> FloatArray:
     """Mean difference, without its sign, between one gap and the next of an answer's arrivals.
     Undefined below three arrivals. Source: RFC 3550's interarrival jitter, unsmoothed."""
-    gap_s, request = data.once(_arrival_gaps), data.arrivals.request
-    change_s = np.abs(np.diff(gap_s))  # NaN next to a request's first
-    known = ~np.isnan(change_s)
-    num = np.bincount(request[1:][known], minlength=len(data))
-    total_s = np.bincount(request[1:][known], change_s[known], minlength=len(data))
+    change_s = np.abs(np.diff(data.once(arrival_gaps), prepend=np.nan))
+    change_s[np.isnan(change_s)] = 0.0  # a request's first two
+    num = data.arrivals.num - 2
     found = np.full(len(data), np.nan)
+    total_s = _reduced(np.add, change_s, data.arrivals.num, 0.0)
     np.divide(total_s, num, out=found, where=num > 0)
     return found
 
@@ -135,9 +124,7 @@ def _least_gap(data: RunData, chosen: IntArray) -> float:
     """
     tokens = data.once(_tokens)
     wanted = int(np.ceil(FLUID_REQUESTS * len(chosen)))
-    has_tokens = np.flatnonzero(tokens.num > 0)
-    longest_s = np.zeros(len(tokens.num))
-    longest_s[has_tokens] = np.maximum.reduceat(tokens.gap_s, tokens.start[has_tokens])
+    longest_s = _reduced(np.maximum, tokens.gap_s, tokens.num, 0.0)
     mean_s = _sums(tokens.gap_s, tokens)[chosen] / (tokens.num[chosen] - 1)
     high_s = float(np.sort(longest_s[chosen])[wanted - 1])
     low_s = min(float(np.sort(mean_s)[wanted - 1]) * 9 / 11, high_s)
@@ -171,7 +158,7 @@ def _by_position(data: RunData) -> _ByPosition:
     size = np.bincount(tokens.position)
     start = np.cumsum(size) - size
     gap_s = np.empty(len(tokens.gap_s))
-    gap_s[start[tokens.position] + rank[tokens.request]] = tokens.gap_s
+    gap_s[start[tokens.position] + tokens.of(rank)] = tokens.gap_s
     return _ByPosition(gap_s, start, size, rank)
 
 
@@ -195,7 +182,7 @@ def _deadlines(
         left_s = slack_s[:active]
         left_s += gap_s
         left_s -= columns.gap_s[start + rank[:active]]
-        late = np.flatnonzero(left_s < 0)
+        (late,) = (left_s < 0).nonzero()  # flatnonzero takes longer than the rest of it
         missed[late] += np.floor(1.0 - left_s[late] / gap_s)
         num_late[late] += 1.0
         left_s[late] = 0.0
@@ -221,9 +208,10 @@ def fluidity(data: RunData, pace: Pace) -> FloatArray:
 def qoe(data: RunData, pace: Pace) -> FloatArray:
     """1 - delay / whole, over tokens as they are read, [n]; NaN without a token."""
     tokens = data.once(_tokens)
-    read_s = _running_max(_from_due(data, tokens) - tokens.position * pace.gap, tokens)
-    late_s = np.maximum(read_s - limits(pace.first, data)[tokens.request], 0.0)
-    whole_s = _sums(read_s + tokens.position * pace.gap, tokens)
+    paced_s = tokens.position * pace.gap
+    read_s = _running_max(_from_due(data, tokens) - paced_s, tokens)
+    late_s = np.maximum(read_s - tokens.of(limits(pace.first, data)), 0.0)
+    whole_s = _sums(read_s + paced_s, tokens)
     found = np.full(len(data), np.nan)
     share = np.divide(_sums(late_s, tokens), whole_s, out=np.zeros(len(data)), where=whole_s > 0)
     return np.where(tokens.num > 0, 1.0 - share, found)
@@ -232,24 +220,27 @@ def qoe(data: RunData, pace: Pace) -> FloatArray:
 def idle_latency(data: RunData, pace: Pace) -> FloatArray:
     """The most that any token came after its reader wanted it, [n]; NaN without a token."""
     tokens = data.once(_tokens)
-    wanted_s = limits(pace.first, data)[tokens.request] + tokens.position * pace.gap
-    found = np.full(len(data), np.nan)
-    has_tokens = tokens.num > 0
-    if has_tokens.any():
-        late_s = np.maximum.reduceat(_from_due(data, tokens) - wanted_s, tokens.start[has_tokens])
-        found[has_tokens] = np.maximum(late_s, 0.0)
-    return found
+    late_s = _from_due(data, tokens) - tokens.of(limits(pace.first, data))
+    late_s -= tokens.position * pace.gap
+    return np.maximum(_reduced(np.maximum, late_s, tokens.num, np.nan), 0.0)
 
 
 def _from_due(data: RunData, tokens: _Tokens) -> FloatArray:
     """When each token came, from when its request was due, [tokens]."""
-    found: FloatArray = ttft(data)[tokens.request] + tokens.after_first_s
+    found: FloatArray = tokens.of(ttft(data)) + tokens.after_first_s
     return found
 
 
 def _sums(values: FloatArray, tokens: _Tokens) -> FloatArray:
-    sums = np.bincount(tokens.request, values, minlength=len(tokens.num))
-    return sums.astype(np.float64, copy=False)
+    return _reduced(np.add, values, tokens.num, 0.0)
+
+
+def _reduced(by: np.ufunc, values: FloatArray, num: IntArray, of_none: float) -> FloatArray:
+    """`by` over the values of each request, [n]: the first has `num[0]`, the next `num[1]`."""
+    found, has_any = np.full(len(num), of_none), num > 0
+    if has_any.any():
+        found[has_any] = by.reduceat(values, (np.cumsum(num) - num)[has_any])
+    return found
 
 
 def _running_max(values: FloatArray, tokens: _Tokens) -> FloatArray:
@@ -257,7 +248,9 @@ def _running_max(values: FloatArray, tokens: _Tokens) -> FloatArray:
     if not len(values):
         return values
     apart = float(values.max() - values.min()) + 1.0
-    shift = tokens.request * apart  # every value of a request lies above all of the one before
+    shift = tokens.of(
+        np.arange(len(tokens.num)) * apart
+    )  # every value of a request lies above all of the one before
     found: FloatArray = np.maximum.accumulate(values + shift) - shift
     return found
 

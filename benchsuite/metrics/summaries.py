@@ -54,9 +54,11 @@ def _sample(metric: Metric, data: RunData) -> _Sample:
         num_outside = np.bincount(session[~counted], minlength=data.num_sessions)
         chosen = np.flatnonzero((num_outside == 0) & ~np.isnan(values))
         return _Sample(values[chosen], chosen)
-    owner = data.request_of_chunk if metric.shape == "chunk" else data.request_of_token
-    chosen = np.flatnonzero(counted[owner] & ~np.isnan(values))
-    return _Sample(values[chosen], session[owner[chosen]])
+    spread = data.per_chunk if metric.shape == "chunk" else data.per_token
+    chosen = ~np.isnan(values)
+    if not counted.all():
+        chosen &= spread(counted)
+    return _Sample(values[chosen], spread(session)[chosen])
 
 
 class _Mean(NamedTuple):

@@ -16,13 +16,13 @@ def output_token_rate(data: RunData) -> FloatArray:
     """Output tokens that arrived inside the measurement window / length of the window, whenever
     their request was sent. Tokens of requests that did not end well are not counted: nobody was
     served by them."""
-    return _per_second(output_tokens_inside(data), data)
+    return _per_second(data.once(output_tokens_inside), data)
 
 
 def total_token_rate(data: RunData) -> FloatArray:
     """`output_token_rate` plus prompt tokens per second, cached ones included. A prompt counts as
     processed at its first output token, so it counts where that token came inside the window."""
-    return _per_second(output_tokens_inside(data) + prompt_tokens_inside(data), data)
+    return _per_second(data.once(output_tokens_inside) + prompt_tokens_inside(data), data)
 
 
 def uncached_token_rate(data: RunData) -> FloatArray:
@@ -30,7 +30,7 @@ def uncached_token_rate(data: RunData) -> FloatArray:
     says it had cached. Equals `total_token_rate` where it says nothing."""
     prefilled = data.ok & _inside(data.first_token_s, data)
     uncached = (data.prompt_tokens - np.maximum(data.cached_tokens, 0))[prefilled]
-    return _per_second(output_tokens_inside(data) + float(uncached.sum()), data)
+    return _per_second(data.once(output_tokens_inside) + float(uncached.sum()), data)
 
 
 def prompt_tokens(data: RunData) -> FloatArray:
@@ -59,7 +59,7 @@ def prompt_tokens_inside(data: RunData) -> float:
 
 def output_tokens_inside(data: RunData) -> float:
     """Output tokens that arrived in the window, of requests that ended well."""
-    counted = data.ok[data.request_of_chunk] & _inside(data.chunk_s, data)
+    counted = data.per_chunk(data.ok) & _inside(data.chunk_s, data)
     return float(data.chunk_tokens[counted].sum())
 
 

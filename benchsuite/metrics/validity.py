@@ -228,10 +228,10 @@ def _concurrency(data: RunData, limits: Validity) -> Check | None:
 def _client_lag(data: RunData, limits: Validity) -> list[Check]:
     """Two limits where the kernel's stamps count: they are right however late the program reads,
     so a moderate lag only says that the machine is busy; a long one holds up the server."""
-    lag_s = _known(data.chunk_lag_s[data.in_window[data.request_of_chunk]])
+    lag_s = _known(data.chunk_lag_s[data.per_chunk(data.in_window)].astype(np.float64))
     if not len(lag_s):
         return []
-    gap_s = _median(itl(data)[_usable(data)[data.request_of_token]])
+    gap_s = _median(itl(data)[data.per_token(_usable(data))])
     p99_s, limit_s = _p99(lag_s), max(limits.client_lag, limits.client_lag_share * gap_s)
     words = f"bytes waited up to {_ms(p99_s)} until the client read them (p99; limit "
     so = "the client was too slow for this load"
@@ -312,7 +312,7 @@ def _token_counts(data: RunData) -> list[Check]:
 
 
 def _tokens_per_chunk(data: RunData, limits: Validity) -> Check | None:
-    chosen = _usable(data)[data.request_of_chunk]
+    chosen = data.per_chunk(_usable(data))
     if not chosen.any():
         return None
     mean, limit = float(data.chunk_tokens[chosen].mean()), limits.tokens_per_chunk

@@ -13,8 +13,10 @@ from benchsuite.exchange import Kind
 from benchsuite.records import arrow
 
 T = TypeVar("T")
+Number = TypeVar("Number", bound=np.generic)
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Int32Array = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
 
 
@@ -25,9 +27,9 @@ class Arrivals(NamedTuple):
     """
 
     at_s: FloatArray  # [arrivals]
-    tokens: IntArray  # [arrivals]
-    request: IntArray  # [arrivals]; index of the request
+    tokens: Int32Array  # [arrivals]
     is_first: BoolArray  # [arrivals]; of its request
+    num: IntArray  # [n]; of each request
 
 
 class ToolUse(NamedTuple):
@@ -47,6 +49,7 @@ class RunData:
     """Columns over the n requests of a run, ordered by origin. Seconds are from run start.
 
     Ragged columns run over chunks: chunks of request i are `[chunk_start[i], chunk_start[i + 1])`.
+    There are many of them, so they have the types of the file, no wider ones.
     NaN stands where something never happened; -1 where a count was not reported.
     """
 
@@ -81,10 +84,10 @@ class RunData:
     correct: IntArray  # [n]; 1, 0, or -1: not graded
     chunk_start: IntArray  # [n + 1]
     chunk_s: FloatArray  # [chunks]
-    chunk_tokens: IntArray  # [chunks]
-    chunk_kind: IntArray  # [chunks]
-    chunk_read: IntArray  # [chunks]; equal within a request: they came in one read
-    chunk_lag_s: FloatArray  # [chunks]; NaN: no kernel stamp
+    chunk_tokens: Int32Array  # [chunks]
+    chunk_kind: NDArray[np.int8]  # [chunks]
+    chunk_read: Int32Array  # [chunks]; equal within a request: they came in one read
+    chunk_lag_s: NDArray[np.float32]  # [chunks]; NaN: no kernel stamp
     window_s: tuple[float, float]  # measured: requests whose origin lies in [start, end)
     num_planned: int  # requests that the schedule held
     planned_due_s: FloatArray  # [planned]; what the schedule asked for; empty in a closed loop
@@ -123,8 +126,8 @@ class RunData:
         """The columns of `table`: one row per request, one column per field of Record."""
         columns = _Columns(table)
         chunk_start, chunk_s = columns.lists("chunk_s")
-        chunk_s = chunk_s.astype(np.float64)
-        chunk_kind = columns.lists("chunk_kind")[1].astype(np.int64)
+        chunk_s = chunk_s.astype(np.float64, copy=False)
+        chunk_kind = columns.lists("chunk_kind")[1].astype(np.int8, copy=False)
         prompt_tokens = columns.integers("server_prompt_tokens")
         prompt_tokens = np.where(
             prompt_tokens < 0, columns.integers("prompt_tokens"), prompt_tokens
@@ -144,9 +147,9 @@ class RunData:
             correct=columns.integers("correct"),
             chunk_start=chunk_start,
             chunk_s=chunk_s,
-            chunk_tokens=columns.lists("chunk_tokens")[1].astype(np.int64),
+            chunk_tokens=columns.lists("chunk_tokens")[1].astype(np.int32, copy=False),
             chunk_kind=chunk_kind,
-            chunk_read=columns.lists("chunk_read")[1].astype(np.int64),
+            chunk_read=columns.lists("chunk_read")[1].astype(np.int32, copy=False),
             chunk_lag_s=_lags(chunk_start, *columns.lists("chunk_lag_s")),
             tools=_tool_use(columns),
             group=columns.integers("group") if "group" in table.column_names else None,
@@ -164,14 +167,23 @@ class RunData:
         return np.zeros(len(self), dtype=np.int64) if self.images is None else self.images
 
     @cached_property
-    def request_of_chunk(self) -> IntArray:
-        """Index of the request that a chunk belongs to, [chunks]."""
-        return np.repeat(np.arange(len(self)), np.diff(self.chunk_start))
+    def num_chunks(self) -> IntArray:
+        """Chunks of a request, [n]."""
+        return np.diff(self.chunk_start)
 
     @cached_property
-    def request_of_token(self) -> IntArray:
-        """Index of the request that a token belongs to, [sum of chunk_tokens]."""
-        return np.repeat(self.request_of_chunk, self.chunk_tokens)
+    def num_stamped(self) -> IntArray:
+        """Tokens in the chunks of a request, [n]."""
+        before = np.concatenate(([0], np.cumsum(self.chunk_tokens, dtype=np.int64)))
+        return np.diff(before[self.chunk_start])
+
+    def per_chunk(self, values: NDArray[Number]) -> NDArray[Number]:
+        """`values` [n] of each chunk's request, [chunks]."""
+        return np.repeat(values, self.num_chunks)
+
+    def per_token(self, values: NDArray[Number]) -> NDArray[Number]:
+        """`values` [n] of each token's request, [sum of chunk_tokens]."""
+        return np.repeat(values, self.num_stamped)
 
     @cached_property
     def session(self) -> IntArray:
@@ -186,20 +198,32 @@ class RunData:
     @cached_property
     def arrivals(self) -> Arrivals:
         """The chunks put together by the read that brought them."""
-        request, read = self.request_of_chunk, self.chunk_read
-        is_new = np.ones(len(request), dtype=np.bool_)
-        is_new[1:] = (request[1:] != request[:-1]) | (read[1:] != read[:-1])
+        is_first, is_new = self.is_first_chunk, self.is_new_read
         at_s, tokens = self.chunk_s, self.chunk_tokens
         if not is_new.all():
             starts = np.flatnonzero(is_new)
-            tokens = np.add.reduceat(tokens, starts)
-            at_s, request = at_s[starts], request[starts]
-        is_first = np.ones(len(request), dtype=np.bool_)
-        is_first[1:] = request[1:] != request[:-1]
+            tokens = np.add.reduceat(tokens, starts, dtype=np.int32)
+            at_s, is_first = at_s[starts], is_first[starts]
         kept = is_first | (tokens > 0)
-        if kept.all():
-            return Arrivals(at_s, tokens, request, is_first)
-        return Arrivals(at_s[kept], tokens[kept], request[kept], is_first[kept])
+        if not kept.all():
+            at_s, tokens, is_first = at_s[kept], tokens[kept], is_first[kept]
+        num = np.zeros(len(self), dtype=np.int64)
+        num[self.num_chunks > 0] = np.diff(np.flatnonzero(is_first), append=len(at_s))
+        return Arrivals(at_s, tokens, is_first, num)
+
+    @cached_property
+    def is_first_chunk(self) -> BoolArray:
+        """First of its request, [chunks]."""
+        is_first = np.zeros(len(self.chunk_s), dtype=np.bool_)
+        is_first[self.chunk_start[:-1][self.num_chunks > 0]] = True
+        return is_first
+
+    @cached_property
+    def is_new_read(self) -> BoolArray:
+        """First of those of its request that came in one read, [chunks]."""
+        is_new = self.is_first_chunk.copy()
+        is_new[1:] |= self.chunk_read[1:] != self.chunk_read[:-1]
+        return is_new
 
     @cached_property
     def ok(self) -> BoolArray:
@@ -279,6 +303,7 @@ class _Columns:
         due_s = self.floats("due_s")
         origin_s = np.where(np.isnan(due_s), self.floats("sent_s"), due_s)
         self._order = np.lexsort((self.integers("request_id"), origin_s))
+        self._is_sorted = bool((self._order == np.arange(len(table))).all())
 
     def floats(self, name: str) -> FloatArray:
         """NaN for null."""
@@ -309,11 +334,13 @@ class _Columns:
     def lists(self, name: str) -> tuple[IntArray, NDArray[Any]]:
         """(start, values): row i holds values[start[i] : start[i + 1]]."""
         start, values = arrow.lists(self._table[name])
+        if self._is_sorted:
+            return start.astype(np.int64) - start[0], values[start[0] : start[-1]]
         length = np.diff(start).astype(np.int64)[self._order]
         ends = np.cumsum(length)
         place = np.arange(ends[-1] if len(ends) else 0)  # in the lists one after the other
-        moved = start[:-1].astype(np.int64)[self._order] - (ends - length)
-        return np.concatenate(([0], ends)), values[place + np.repeat(moved, length)]
+        place += np.repeat(start[:-1].astype(np.int64)[self._order] - (ends - length), length)
+        return np.concatenate(([0], ends)), values[place]
 
 
 def _first(start: IntArray, values: FloatArray) -> FloatArray:
@@ -337,9 +364,9 @@ def _at(index: IntArray, is_there: BoolArray, values: FloatArray) -> FloatArray:
     return found
 
 
-def _lags(chunk_start: IntArray, start: IntArray, values: NDArray[Any]) -> FloatArray:
+def _lags(chunk_start: IntArray, start: IntArray, values: NDArray[Any]) -> NDArray[np.float32]:
     """One lag per chunk; NaN for all chunks of a request that has none."""
     has_lag = np.repeat(np.diff(start) > 0, np.diff(chunk_start))
-    lag_s = np.full(int(chunk_start[-1]), np.nan)
+    lag_s = np.full(int(chunk_start[-1]), np.nan, dtype=np.float32)
     lag_s[has_lag] = values
     return lag_s

@@ -154,14 +154,12 @@ def waited_s(data: RunData) -> FloatArray:
     A read has one stamp, that of its last chunk. The others came after the program had looked the
     last time, and did not wait longer than bytes do in this run (p99 of the client's lag).
     """
-    request, read, at_s = data.request_of_chunk, data.chunk_read, data.chunk_s
-    is_new = np.ones(len(at_s), dtype=np.bool_)
-    is_new[1:] = (request[1:] != request[:-1]) | (read[1:] != read[:-1])
+    is_new, at_s = data.is_new_read, data.chunk_s
     is_last = np.append(is_new[1:], True)
     starts = np.flatnonzero(is_new)
     seen_s = at_s[starts] + np.nan_to_num(data.chunk_lag_s[starts])
-    looked_s = data.sent_s[request[starts]]
-    same = request[starts][1:] == request[starts][:-1]
+    looked_s = data.per_chunk(data.sent_s)[starts]
+    same = ~data.is_first_chunk[starts][1:]
     looked_s[1:][same] = seen_s[:-1][same]
     longest_s = Spread.of(data.chunk_lag_s).p99 or 0.0
     gap_s = at_s - looked_s[np.cumsum(is_new) - 1]
@@ -215,7 +213,7 @@ def _token_times(data: RunData, found: Instrument, limits: Validity) -> list[Che
     they are fatal from where a late sending is."""
     if found.stamp_error_s is None:
         return []
-    gap_s = itl(data)[_usable(data)[data.request_of_token]]
+    gap_s = itl(data)[data.per_token(_usable(data))]
     limit_s = max(limits.client_lag, limits.client_lag_share * (Spread.of(gap_s).p50 or 0.0))
     stamp_s, token_s = found.stamp_error_s, found.error_s["itl"]
     late = f"stamps of reads may be {_ms(stamp_s)} late (99 %; limit {_ms(limit_s)})"

@@ -39,7 +39,7 @@ class Sender(Struct, frozen=True, kw_only=True):
             asked_per_s=_rate(data.planned_due_s[node.worker :: num_nodes]),
             sent_per_s=_rate(np.sort(sent_s)),
             send_delay=Spread.of(send_delay(data)[its]),
-            client_lag=Spread.of(data.chunk_lag_s[its[data.request_of_chunk]]),
+            client_lag=Spread.of(data.chunk_lag_s[data.per_chunk(its)]),
             clock_offset_s=node.clock_offset_s,
             clock_uncertainty_s=node.clock_uncertainty_s,
             clock_drift_s=node.clock_drift_s,

@@ -4,6 +4,7 @@ from typing import Self
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from benchsuite.records.table import FloatArray
 
@@ -17,9 +18,9 @@ class Spread(Struct, frozen=True, kw_only=True):
     max: float | None = None
 
     @classmethod
-    def of(cls, values_s: FloatArray) -> Self:
+    def of(cls, values_s: FloatArray | NDArray[np.float32]) -> Self:
         """Of the values that are not NaN."""
-        known_s = values_s[~np.isnan(values_s)]
+        known_s = values_s[~np.isnan(values_s)].astype(np.float64, copy=False)
         if not len(known_s):
             return cls(n=0)
         p50_s, p99_s = np.quantile(known_s, [0.5, 0.99])

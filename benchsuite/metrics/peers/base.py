@@ -58,8 +58,8 @@ def seen(data: RunData) -> Seen:
     place = np.full(len(data), -1)
     place[good] = np.arange(len(good))
     gaps_s = np.diff(data.chunk_s)
-    owner = data.request_of_chunk
-    chosen = (owner[1:] == owner[:-1]) & (place[owner[1:]] >= 0)
+    place_of_chunk = data.per_chunk(place)[1:]
+    chosen = ~data.is_first_chunk[1:] & (place_of_chunk >= 0)
     sent = measured & ~np.isnan(data.sent_s)
     return Seen(
         sent_s=data.sent_s[good],
@@ -69,7 +69,7 @@ def seen(data: RunData) -> Seen:
         prompt_tokens=data.prompt_tokens[good],
         output_tokens=data.output_tokens[good],
         gaps_s=gaps_s[chosen],
-        gap_of=place[owner[1:]][chosen],
+        gap_of=place_of_chunk[chosen],
         num_failed=int(np.count_nonzero(sent)) - len(good),
         begun_s=float(data.sent_s[sent].min()) if sent.any() else float("nan"),
     )

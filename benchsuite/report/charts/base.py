@@ -66,7 +66,8 @@ def per_request(values_s: FloatArray, data: RunData) -> Points:
 
 def per_token(values_s: FloatArray, data: RunData) -> Points:
     """One value per token, when it arrived."""
-    return Points(values_s, data.request_of_token, np.repeat(data.chunk_s, data.chunk_tokens))
+    request = data.per_token(np.arange(len(data)))
+    return Points(values_s, request, np.repeat(data.chunk_s, data.chunk_tokens))
 
 
 def plain(text: str) -> str:

@@ -110,7 +110,7 @@ def in_flight(result: RunResult, data: RunData) -> Chart | None:
 
 def throughput(result: RunResult, data: RunData) -> Chart | None:
     """Output tokens per second in slices of the run, of requests that ended well."""
-    counted = data.ok[data.request_of_chunk]
+    counted = data.per_chunk(data.ok)
     at_s, tokens = data.chunk_s[counted], data.chunk_tokens[counted].astype(np.float64)
     if not tokens.sum():
         return None

@@ -45,8 +45,8 @@ def test_chunks_stay_with_their_request_whatever_the_order_of_rows() -> None:
     data = run(late, failed(2, due_s=3.0), early)
     assert data.chunk_start.tolist() == [0, 1, 1, 3]
     assert data.chunk_tokens.tolist() == [3, 1, 2]
-    assert data.request_of_chunk.tolist() == [0, 2, 2]
-    assert data.request_of_token.tolist() == [0, 0, 0, 2, 2, 2]
+    assert data.per_chunk(np.arange(3)).tolist() == [0, 2, 2]
+    assert data.per_token(np.arange(3)).tolist() == [0, 0, 0, 2, 2, 2]
 
 
 def test_first_output_passes_over_reasoning() -> None:
