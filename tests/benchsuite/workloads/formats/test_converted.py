@@ -45,7 +45,7 @@ TAU = TauBench(
     path=str(SCENARIOS / "tau_bench_airline_6.jsonl.gz"),
     tools=str(SCENARIOS / "tau_bench_airline_tools.json.gz"),
 )
-TAU2 = TauBench(path=str(DATA / "tau2_bench.jsonl.gz"))
+TAU2 = TauBench(path=str(DATA / "tau2_bench.jsonl.gz"), tools=str(DATA / "tau2_bench_tools.json"))
 MLCOMMONS = MLCommonsAgentic(path=str(DATA / "mlcommons_agentic.jsonl.gz"))
 SWE = SweAgent(path=str(DATA / "swe_agent.jsonl.gz"))
 OPENHANDS = OpenHands(path=str(DATA / "openhands.jsonl.gz"))
@@ -185,6 +185,19 @@ def test_a_greeting_is_no_answer_and_the_policy_is_the_system_prompt() -> None:
     assert [message.role for message in first.messages] == ["system", "assistant", "user"]
     assert last.extra is not None
     assert last.extra["unsent"][0]["role"] == "user"
+
+
+def test_tau2_s_flat_lists_of_parameters_become_schemas() -> None:
+    """A parameter keeps its type, its words, and whether it must be given."""
+    tools = read(TAU2)[0].tools
+    assert tools is not None
+    assert [tool.name for tool in tools] == ["search_direct_flight", "search_onestop_flight"]
+    parameters = tools[0].parameters
+    assert parameters["required"] == ["origin", "destination", "date"]
+    assert parameters["properties"]["origin"] == {
+        "type": "string",
+        "description": "The origin city airport in three letters, such as 'JFK'.",
+    }
 
 
 def test_bfcl_turns_have_no_recorded_answers() -> None:
