@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from benchsuite.metrics import fits
 from benchsuite.metrics.answers import lacks_grades, per_right_answer
-from benchsuite.metrics.base import Metric
-from benchsuite.metrics.latency import tpot
+from benchsuite.metrics.base import Interval, Metric
+from benchsuite.metrics.latency import tpot, ttft_sent
+from benchsuite.metrics.long_context import lacks_prompts, line_of, uncached_tokens
 from benchsuite.metrics.overlap import decode_concurrency
 from benchsuite.metrics.system import Prices, System
 from benchsuite.metrics.throughput import (
@@ -145,9 +147,35 @@ def use_metrics(system: System) -> tuple[Metric, ...]:
         """FLOPs of a request's prefill: 2 * active parameters a token, and causal attention.
         Source: KV Prediction, arXiv:2410.08391, TTFT FLOPs; the attention term is ours."""
         assert system.model is not None
-        uncached = (data.prompt_tokens - np.maximum(data.cached_tokens, 0)).astype(np.float64)
-        found: FloatArray = prefill_flops(system.model, uncached)
+        found: FloatArray = prefill_flops(system.model, uncached_tokens(data))
         return found
+
+    def prefill_line(data: RunData) -> fits.Line | None:
+        return line_of(first(data), ttft_sent(data), data)
+
+    def prefill_speed(data: RunData) -> FloatArray:
+        """FLOP/s that prefilling comes to: 1 / slope of `ttft_sent` over `ttft_flops`, by least
+        squares, so that what every request waits alike is left out. Of the server only where
+        nothing queues. Interval: bootstrap over sessions. Source: KV Prediction, arXiv:2410.08391,
+        TTFT FLOPs."""
+        line = prefill_line(data)
+        return np.array([1 / line.slope if line is not None and line.slope > 0 else np.nan])
+
+    def prefill_speed_interval(data: RunData) -> Interval | None:
+        line = prefill_line(data)
+        if line is None or line.slope_ci is None or not line.slope_ci[0] > 0:
+            return None
+        return 1 / line.slope_ci[1], 1 / line.slope_ci[0]
+
+    def prefill_fit(data: RunData) -> FloatArray:
+        """Share of the variance of `ttft_sent` that `ttft_flops` explain in the line of
+        `prefill_flops_per_s`, R2: far below 1 the first token waits for other things than its own
+        prefill. Source: KV Prediction, arXiv:2410.08391."""
+        line = prefill_line(data)
+        return np.array([np.nan if line is None else line.r2])
+
+    def of_lengths(data: RunData) -> str | None:
+        return of_shape(data) or lacks_prompts(data)
 
     def of_shape(data: RunData) -> str | None:
         return None if system.model is not None else "no deployment.model"
@@ -158,4 +186,8 @@ def use_metrics(system: System) -> tuple[Metric, ...]:
         Metric("eflops", "eFLOPs", "FLOP", "lower", "request", cost, lacks=of_model),
         Metric("ttft_flops", "FLOPs to the first token", "FLOP", "lower", "request", first,
                lacks=of_shape),
+        Metric("prefill_flops_per_s", "FLOP/s of prefill", "FLOP/s", "higher", "run",
+               prefill_speed, interval=prefill_speed_interval, lacks=of_lengths),
+        Metric("ttft_flops_r2", "First token explained by FLOPs", "share", "higher", "run",
+               prefill_fit, lacks=of_lengths),
     )  # fmt: skip

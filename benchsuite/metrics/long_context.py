@@ -84,12 +84,12 @@ def tpot_overhead_interval(data: RunData) -> Interval | None:
 
 def ttft_line(data: RunData) -> fits.Line | None:
     """`ttft_sent` over uncached prompt tokens, of what counts."""
-    return _line(uncached_tokens(data), ttft_sent(data), data)
+    return line_of(uncached_tokens(data), ttft_sent(data), data)
 
 
 def tpot_line(data: RunData) -> fits.Line | None:
     """`tpot` over the mean context, of what counts."""
-    return _line(_mean_context(data), data.once(tpot), data)
+    return line_of(_mean_context(data), data.once(tpot), data)
 
 
 def uncached_tokens(data: RunData) -> FloatArray:
@@ -123,7 +123,8 @@ def _lacks(lengths: FloatArray, data: RunData, what: str) -> str | None:
     return None
 
 
-def _line(x: FloatArray, y: FloatArray, data: RunData) -> fits.Line | None:
+def line_of(x: FloatArray, y: FloatArray, data: RunData) -> fits.Line | None:
+    """The line of `y` over `x` [n] through the requests that count."""
     chosen = data.in_window & data.ok
     return fits.line(x[chosen], y[chosen], data.session[chosen], data.num_sessions)
 

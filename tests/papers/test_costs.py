@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from benchsuite.metrics.cold_start import cold_starts, utility_ratio
-from benchsuite.metrics.cost import usd_per_million
+from benchsuite.metrics.cost import usd_per_million, use_metrics
 from benchsuite.metrics.energy import from_power
 from benchsuite.metrics.model_shapes import ModelShape
+from benchsuite.metrics.summaries import absent, summaries
+from benchsuite.metrics.system import System
 from benchsuite.metrics.token_costs import eflops, gamma_exact, prefill_flops
 from tests.runs import record, run
 
@@ -65,6 +67,27 @@ def test_kv_prediction_saves_what_the_auxiliary_model_is_smaller() -> None:
     tokens = 2000.0
     left = prefill_flops(auxiliary, tokens) + prefill_flops(base, 1.0)
     assert left / prefill_flops(base, tokens) == pytest.approx(0.15, abs=0.001)
+
+
+def test_kv_prediction_first_tokens_tell_the_flops_per_second() -> None:
+    """KV Prediction: a server of 50 TFLOP/s that adds 30 ms to every request is found by the line
+    of measured first tokens over FLOPs within 1 %, inside its interval; the 30 ms don't count."""
+    planted, noise = 50e12, np.random.default_rng(5)
+    records = []
+    for i, prompt in enumerate(noise.integers(500, 12_000, 200)):
+        first_s = 0.03 + prefill_flops(QWEN3_8B, float(prompt)) / planted
+        chunks = ((float(first_s * noise.normal(1, 0.01)), 1), (first_s * 2, 1))
+        records.append(record(i, due_s=10.0 * i, prompt_tokens=int(prompt), chunks=chunks))
+    metrics = use_metrics(System(model=QWEN3_8B))
+    found = summaries(metrics, run(*records))
+    speed = found["prefill_flops_per_s"]
+    assert speed.mean == pytest.approx(planted, rel=0.01)
+    assert speed.mean_ci is not None
+    assert speed.mean_ci[0] < planted < speed.mean_ci[1]
+    assert found["ttft_flops_r2"].mean == pytest.approx(1.0, abs=0.01)
+    alike = run(*(record(i, prompt_tokens=1000) for i in range(30)))
+    assert "too alike" in absent(metrics, alike)["prefill_flops_per_s"]
+    assert "deployment.model" in absent(use_metrics(System()), alike)["prefill_flops_per_s"]
 
 
 def test_inferencemax_joules_of_700_watts() -> None:
