@@ -23,8 +23,11 @@ def told_apart(response: Response) -> Response:
     columns = response.columns
     if Kind.REASONING in columns.kind:
         return response
-    content = [i for i, kind in enumerate(columns.kind) if kind == Kind.CONTENT]
-    text = "".join(columns.text[i] for i in content)
+    if columns.kind.count(Kind.CONTENT) == len(columns.kind):
+        text = "".join(columns.text)
+    else:
+        pairs = zip(columns.kind, columns.text, strict=True)
+        text = "".join(text for kind, text in pairs if kind == Kind.CONTENT)
     opens = text.lstrip().startswith(_OPEN)
     end = text.find(_CLOSE)
     if end < 0 and not opens:
