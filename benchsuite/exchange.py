@@ -77,6 +77,7 @@ class Exchange(Struct, kw_only=True):
     http_status: int | None = None
     error_class: str | None = None  # None: the transport saw nothing wrong
     error: str | None = None
+    num_items: int = 1  # answers that were asked for at once; whoever asks says so
 
     def keep(self, data: bytes, at_s: float) -> None:
         """Add a read."""
@@ -154,6 +155,7 @@ class Response(NamedTuple):
     error: str | None
     server_s: Mapping[str, float] = {}  # stage times, where the server reports them
     tool_calls: tuple[ToolCall, ...] = ()  # whole, arguments as the model wrote them
+    items: tuple[str, ...] = ()  # visible answers, [num_items], where several were asked for
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:

@@ -21,6 +21,7 @@ belongs to a chunk that has text: under 1 always to the next one, or to the last
 """
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from benchsuite.exchange import TokenCounter, TokensFrom
@@ -51,6 +52,16 @@ def attribute(
     if counted or not texts:
         return Attribution(_share(counted, texts, count_tokens), "tokenizer")
     return Attribution([1] * len(texts), "chunks")
+
+
+def in_proportion(tokens: Sequence[int], total: int) -> list[int]:
+    """`total` tokens over chunks as `tokens` lie over them; the first chunk always has one.
+
+    For several answers of which one has chunks: each stands for a step in which all went on.
+    """
+    whole = sum(tokens)
+    ends = [-(-total * end // whole) for end in accumulate(tokens)]
+    return [end - before for before, end in pairwise([0, *ends])]
 
 
 def _differences(running: Sequence[int | None], total: int | None) -> list[int] | None:

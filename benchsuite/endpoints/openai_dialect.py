@@ -4,9 +4,15 @@ Servers differ in which events they send and which fields they fill; whatever ca
 text is a chunk, the rest is not. Nothing a server sends raises here: what is wrong becomes the
 response's `error_class`, and what was understood is kept.
 
+Where several answers were asked for at once (`Exchange.num_items`), tool calls and finish reason
+are those of the first choice; so are the chunks and their times, or those of the next choice that
+says anything where the first is empty. Tokens are those of all choices together: the chunks' sum
+is the server's count for the whole, which it does not tell apart, and times per token are per
+token of the whole. Each choice has its text in `items`, and no times of its own.
+
 Error classes, the first that applies: the transport's own; malformed_http, too_large (framing);
 http_<status>; encoding; content_type; server_error (said inside a stream that began well);
-malformed_event; malformed_sse; truncated; invalid_utf8; extra_choices.
+malformed_event; malformed_sse; truncated; invalid_utf8; extra_choices, missing_choices.
 """
 
 import json
@@ -19,7 +25,7 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from benchsuite.endpoints import http_framing, sse
-from benchsuite.endpoints.attribution import attribute
+from benchsuite.endpoints.attribution import Attribution, attribute, in_proportion
 from benchsuite.endpoints.openai_body import chat_body, completions_body
 from benchsuite.endpoints.plain_stream import NotPlainError, PlainStream
 from benchsuite.endpoints.tool_calls import tool_calls
@@ -112,6 +118,16 @@ _TEXT: Final = re.compile(
 _SHORT_RUN: Final = 32  # events; to look for a run costs as much as to read so many of them
 
 
+class _Other:
+    """A choice beside the first."""
+
+    def __init__(self) -> None:
+        self.reads: list[int] = []  # [chunks], as the next two
+        self.kinds = bytearray()
+        self.texts: list[str] = []
+        self.finish_reason: str | None = None
+
+
 class _Answer:
     """What has been understood so far."""
 
@@ -125,7 +141,7 @@ class _Answer:
         self.timings: _Timings | None = None
         self.finish_reason: str | None = None
         self.is_done = False
-        self.has_other_choices = False
+        self.others: dict[int, _Other] = {}  # by the choice's index
         self.error_class: str | None = None
         self.error: str | None = None
 
@@ -145,7 +161,7 @@ class _Answer:
         for choice in message.choices or ():
             delta = choice.delta or choice.message or _NO_DELTA
             if choice.index != 0:
-                self.has_other_choices |= bool(choice.text) or delta != _NO_DELTA
+                self._take_other(choice, delta, read, is_counted=usage is not None)
                 continue
             # Both keys at once are one text told twice.
             if reasoning := delta.reasoning_content or delta.reasoning:
@@ -169,6 +185,22 @@ class _Answer:
         self.running += [None] * len(texts)
         self.total = None
 
+    def _take_other(self, choice: _Choice, delta: _Delta, read: int, *, is_counted: bool) -> None:
+        other = self.others.setdefault(choice.index, _Other())
+        called = _called(delta) if delta.tool_calls or delta.function_call else None
+        said = (
+            (_REASONING, delta.reasoning_content or delta.reasoning),
+            (_CONTENT, choice.text or delta.content or delta.refusal),
+            (_TOOL_CALL, called),
+        )
+        for kind, text in said:
+            if text:
+                other.reads.append(read)
+                other.kinds.append(kind)
+                other.texts.append(text)
+                self.total = self.total if is_counted else None
+        other.finish_reason = choice.finish_reason or other.finish_reason
+
     def _add(self, kind: Kind, text: str, read: int, running: int | None) -> None:
         self.reads.append(read)
         self.kinds.append(kind)
@@ -179,27 +211,66 @@ class _Answer:
 def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
     """What the reads of `exchange` mean."""
     answer = _answer(exchange)
-    usage = _usage(answer.usage)
-    total = answer.total
-    texts, running = answer.texts, answer.running
-    if answer.has_other_choices:  # the server's counts cover them too
-        total, running = None, [None] * len(texts)
-    tokens, tokens_from = attribute(texts, running, total, count_tokens)
+    choices = _asked_for(answer, exchange.num_items)
+    shown = next((choice for choice in choices if choice.texts), answer)
+    tokens, tokens_from = _tokens(answer, shown.texts, choices, count_tokens)
     return Response(
-        columns=Chunks(answer.reads, bytes(answer.kinds), texts, tokens),
-        usage=usage,
+        columns=Chunks(shown.reads, bytes(shown.kinds), shown.texts, tokens),
+        usage=_usage(answer.usage),
         tokens_from=tokens_from,
         finish_reason=answer.finish_reason,
         error_class=answer.error_class,
         error=answer.error,
         server_s=_stages(answer.timings),
         tool_calls=tool_calls(exchange) if _TOOL_CALL in answer.kinds else (),
+        items=tuple(map(_visible, choices)),
     )
+
+
+def _asked_for(answer: _Answer, num_items: int) -> list[_Answer | _Other]:
+    """The choices in their order, where several were asked for; none where one was. Those that
+    did not come are empty, and a failure; so are those that nobody asked for, and they are left
+    out."""
+    others = answer.others
+    if any(index not in range(num_items) for index in others):
+        wanted = "only the first is" if num_items == 1 else f"only {num_items} are"
+        answer.fail("extra_choices", f"several choices came; {wanted} counted")
+    if num_items == 1:
+        return []
+    came = bool(answer.texts or answer.finish_reason) + sum(i in range(num_items) for i in others)
+    if came < num_items:
+        answer.fail("missing_choices", f"{num_items} choices were asked for, {came} came")
+    return [answer, *(others.get(index) or _Other() for index in range(1, num_items))]
+
+
+def _tokens(
+    answer: _Answer,
+    texts: list[str],
+    choices: list[_Answer | _Other],
+    count_tokens: TokenCounter,
+) -> Attribution:
+    """Tokens of each of `texts`, which have to stand for those of all `choices`."""
+    if not answer.others:
+        return attribute(texts, answer.running, answer.total, count_tokens)
+    unsaid = [None] * len(texts)  # running counts are of one choice with some servers
+    own = attribute(texts, unsaid, None, count_tokens)  # the server's count covers all that came
+    if not choices or not texts:
+        return own
+    if answer.total:
+        return Attribution(in_proportion(own.tokens, answer.total), "usage")
+    each = [attribute(c.texts, [None] * len(c.texts), None, count_tokens).tokens for c in choices]
+    return own._replace(tokens=in_proportion(own.tokens, sum(map(sum, each))))
+
+
+def _visible(choice: _Answer | _Other) -> str:
+    told = zip(choice.kinds, choice.texts, strict=True)
+    return "".join(text for kind, text in told if kind == _CONTENT)
 
 
 def has_token(exchange: Exchange) -> bool:
     """Whether any generated text has arrived so far."""
-    return bool(_answer(exchange).texts)
+    answer = _answer(exchange)
+    return bool(answer.texts) or any(other.texts for other in answer.others.values())
 
 
 def _answer(exchange: Exchange) -> _Answer:
@@ -351,7 +422,7 @@ def _told(data: bytes) -> tuple[Kind, str] | None:
         return None
     answer = _Answer()
     answer.take(message, 0)
-    says_more = answer.usage or answer.timings or answer.finish_reason or answer.has_other_choices
+    says_more = answer.usage or answer.timings or answer.finish_reason or answer.others
     if says_more or message.error is not None or len(answer.texts) != 1:
         return None
     return Kind(answer.kinds[0]), answer.texts[0]
@@ -359,14 +430,13 @@ def _told(data: bytes) -> tuple[Kind, str] | None:
 
 def _check_end(answer: _Answer, num_unknown: int = 0, num_replaced: int = 0) -> None:
     """`num_unknown` lines were no server-sent event, `num_replaced` sequences no UTF-8."""
-    if not answer.is_done and answer.finish_reason is None:
+    finish_reasons = (answer.finish_reason, *(o.finish_reason for o in answer.others.values()))
+    if not answer.is_done and None in finish_reasons:
         if num_unknown:
             answer.fail("malformed_sse", f"{num_unknown} lines are no server-sent event")
         answer.fail("truncated", "the stream ended without [DONE] and without a finish reason")
     if num_replaced:
         answer.fail("invalid_utf8", f"{num_replaced} sequences are not UTF-8")
-    if answer.has_other_choices:
-        answer.fail("extra_choices", "several choices came; only the first is counted")
 
 
 def _check_error(answer: _Answer, message: _Message, data: bytes) -> None:

@@ -18,8 +18,10 @@ def told_apart(response: Response) -> Response:
 
     A chunk that holds the closing tag and text behind it becomes two of the same read, its tokens
     shared by length. Without a closing tag all is thought if it begins with the opening one: the
-    answer never came.
+    answer never came. Of several answers (`items`) each is read so.
     """
+    if response.items:
+        response = response._replace(items=tuple(map(_answer_in, response.items)))
     columns = response.columns
     if Kind.REASONING in columns.kind:
         return response
@@ -28,11 +30,9 @@ def told_apart(response: Response) -> Response:
     else:
         pairs = zip(columns.kind, columns.text, strict=True)
         text = "".join(text for kind, text in pairs if kind == Kind.CONTENT)
-    opens = text.lstrip().startswith(_OPEN)
-    end = text.find(_CLOSE)
-    if end < 0 and not opens:
+    thought_until = _thought_until(text)
+    if thought_until is None:
         return response
-    thought_until = len(text) if end < 0 else end + len(_CLOSE)
     split = _Split(columns)
     at = 0
     for i in range(len(columns.text)):
@@ -44,6 +44,18 @@ def told_apart(response: Response) -> Response:
         split.cut(i, cut)
         at += len(piece)
     return response._replace(columns=split.done())
+
+
+def _thought_until(text: str) -> int | None:
+    """Where the answer begins in `text`; None if it has no tags."""
+    end = text.find(_CLOSE)
+    if end >= 0:
+        return end + len(_CLOSE)
+    return len(text) if text.lstrip().startswith(_OPEN) else None
+
+
+def _answer_in(text: str) -> str:
+    return text[_thought_until(text) or 0 :]
 
 
 class _Split:

@@ -477,8 +477,10 @@ class Driver:
         self._counters.num_reads += len(exchange.reads)
         if _failed(exchange):
             self._counters.num_errors += 1
+        sent = _sent(session, turn, ready, due_s, results)
+        exchange.num_items = sent["num_items"]
         asked = self._asked(session, turn, due_s, ready.prompt_tokens)
-        self._sink(replace(asked, **_sent(session, turn, ready, due_s, results)), exchange)
+        self._sink(replace(asked, **sent), exchange)
         return exchange
 
     def _history(self, session: Session, ready: Ready, exchange: Exchange) -> tuple[Message, ...]:

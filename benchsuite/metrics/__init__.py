@@ -20,6 +20,12 @@ from benchsuite.metrics.cold_start import (
 from benchsuite.metrics.cost import cost_metrics, use_metrics
 from benchsuite.metrics.energy import energy_metrics
 from benchsuite.metrics.generator import client_lag, connect_time, issue_delay, send_delay
+from benchsuite.metrics.items import (
+    calls_per_item,
+    lacks_items,
+    output_tokens_per_item,
+    prompt_tokens_per_item,
+)
 from benchsuite.metrics.latency import (
     e2e_latency,
     e2e_latency_sent,
@@ -143,6 +149,12 @@ METRICS: tuple[Metric, ...] = (
            lacks=lacks_rest),
     Metric("prompt_tokens", "Prompt tokens", "tokens", "neither", "request", prompt_tokens),
     Metric("output_tokens", "Output tokens", "tokens", "neither", "request", output_tokens),
+    Metric("calls_per_item", "Requests per item", "requests", "lower", "run", calls_per_item,
+           lacks=lacks_items),
+    Metric("prompt_tokens_per_item", "Prompt tokens per item", "tokens", "lower", "run",
+           prompt_tokens_per_item, lacks=lacks_items),
+    Metric("output_tokens_per_item", "Output tokens per item", "tokens", "lower", "run",
+           output_tokens_per_item, lacks=lacks_items),
     Metric("send_delay", "Send delay", "s", "lower", "request", send_delay, over="sent"),
     Metric("issue_delay", "Issue delay", "s", "lower", "request", issue_delay, over="sent"),
     Metric("client_lag", "Client lag", "s", "lower", "chunk", client_lag, over="sent"),

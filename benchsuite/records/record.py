@@ -40,7 +40,7 @@ class Record(Struct, frozen=True, kw_only=True):
     prompt_tokens: int  # achieved, by our tokenizer, before the server's chat template
     server_prompt_tokens: int | None  # the server's usage
     cached_tokens: int | None
-    output_tokens_asked: int
+    output_tokens_asked: int  # of all items together
     must_reach_asked: bool  # the output was to be exactly that long (ignore_eos)
     output_tokens: int  # the sum of chunk_tokens
     reasoning_tokens: int | None
@@ -62,3 +62,4 @@ class Record(Struct, frozen=True, kw_only=True):
     tool_results: tuple[ToolResult, ...] = ()  # that this request brought: of the answer before
     group: int | None = None  # requests with the same prompt: a rollout's samples
     answer: str | None = None  # what the grader took for the answer
+    num_items: int = 1  # answers asked for at once; their tokens are counted together

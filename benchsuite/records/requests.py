@@ -70,6 +70,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "tool_results": tool_events.RESULTS,
     "group": pa.int64(),
     "answer": pa.string(),
+    "num_items": pa.int32(),
 }
 SCHEMA: Final = pa.schema(
     [(name, _TYPES[name]) for name in Record.__struct_fields__],
@@ -113,7 +114,7 @@ def record_of(
         prompt_tokens=asked.prompt_tokens,
         server_prompt_tokens=usage.prompt_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
-        output_tokens_asked=asked.output_tokens_asked,
+        output_tokens_asked=asked.output_tokens_asked * asked.num_items,
         must_reach_asked=asked.must_reach_asked,
         output_tokens=response.output_tokens,
         reasoning_tokens=usage.reasoning_tokens if usage else None,
@@ -135,6 +136,7 @@ def record_of(
         tool_results=tool_events.brought(asked.tool_results, start_s, keep_text=keep_text),
         group=asked.group,
         answer=answer,
+        num_items=asked.num_items,
     )
 
 

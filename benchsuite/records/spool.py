@@ -220,6 +220,7 @@ def _from_batch(batch: pa.RecordBatch) -> Iterator[tuple[Asked, Exchange]]:
         exchange = Exchange(
             request_id=asked.request_id,
             reads=Reads(raw, ends),
+            num_items=asked.num_items,
             **{name: columns[name][i] for name in _FROM_EXCHANGE},
         )
         yield asked, exchange

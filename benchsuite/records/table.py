@@ -99,6 +99,7 @@ class RunData:
     images: IntArray | None = None  # [n]; None: the workload has none
     group: IntArray | None = None  # [n]; requests with the same prompt; -1: its own
     tools: ToolUse | None = None  # None: none was called
+    items: IntArray | None = None  # [n]; answers asked for at once; None: one each
     _found: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -156,6 +157,7 @@ class RunData:
             window_s=window_s,
             images=columns.integers("num_images") if "num_images" in table.column_names else None,
             answer=columns.texts("answer") if "answer" in table.column_names else None,
+            items=columns.integers("num_items") if "num_items" in table.column_names else None,
             num_planned=num_planned,
             planned_due_s=planned_due_s,
             partial=partial,
@@ -165,6 +167,12 @@ class RunData:
     def num_images(self) -> IntArray:
         """Images that a request held, [n]."""
         return np.zeros(len(self), dtype=np.int64) if self.images is None else self.images
+
+    @cached_property
+    def num_items(self) -> IntArray:
+        """Answers that a request asked for at once, [n]."""
+        ones = np.ones(len(self), dtype=np.int64)
+        return ones if self.items is None else np.maximum(self.items, ones)
 
     @cached_property
     def num_chunks(self) -> IntArray:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchsuite.endpoints.attribution import attribute
+from benchsuite.endpoints.attribution import attribute, in_proportion
 from tests.dialects import count_tokens
 
 texts = st.lists(st.text(min_size=1, max_size=8), max_size=12)
@@ -129,3 +129,12 @@ def test_the_tokenizer_is_asked_once_for_equal_texts() -> None:
 
     attribute([" the", " a"] * 50, [None] * 100, 150, count)
     assert sorted(asked) == [" a", " the"]
+
+
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 5), st.integers(1, 500))
+def test_tokens_in_proportion(rest: list[int], first: int, total: int) -> None:
+    """The sum is the total, the first chunk keeps a token, no chunk is off by more than one."""
+    own = [first, *rest]
+    tokens = in_proportion(own, total)
+    assert (sum(tokens), tokens[0] > 0) == (total, True)
+    assert all(abs(n - total * m / sum(own)) < 1 for n, m in zip(tokens, own, strict=True))

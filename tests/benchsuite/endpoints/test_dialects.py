@@ -117,6 +117,58 @@ def test_several_choices_count_once_and_are_marked() -> None:
     assert (response.tokens_from, response.error_class) == ("tokenizer", "extra_choices")
 
 
+def test_choices_that_were_asked_for_are_counted_together() -> None:
+    """Chunks and their times are the first choice's, their tokens all choices'; each has its text.
+
+    Without the server's count ours is taken, of each text alone."""
+    pieces = [chunk({"content": f"{piece}{i}"}, index=i) for piece in ABC for i in (0, 1)]
+    ends = [chunk({}, reason, index=i) for i, reason in enumerate(("stop", "length"))]
+    counted = decode(stream(*pieces, *ends, usage_event(9, 8), DONE), num_items=2)
+    assert [(c.read, c.text) for c in counted.chunks] == [(1, " a0"), (3, " b0"), (5, " c0")]
+    assert ([c.tokens for c in counted.chunks], counted.tokens_from) == ([3, 3, 2], "usage")
+    assert (counted.error_class, counted.finish_reason) == (None, "stop")
+    assert counted.items == (" a0 b0 c0", " a1 b1 c1")
+    uncounted = decode(stream(*pieces, *ends, DONE), num_items=2)
+    assert (uncounted.output_tokens, uncounted.tokens_from) == (6, "tokenizer")
+
+
+def test_an_empty_first_choice_leaves_the_times_to_the_next() -> None:
+    """Else the tokens would have no chunk to lie in."""
+    events = (chunk({}, "stop"), chunk({"content": " b"}, "stop", index=1), usage_event(9, 3))
+    response = decode(stream(*events, DONE), num_items=2)
+    assert (response.items, response.text, response.error_class) == (("", " b"), " b", None)
+    assert [chunk.tokens for chunk in response.chunks] == [3]
+    assert has_token(exchange([stream(*events).data], num_items=2))
+
+
+def test_an_answer_in_one_piece_has_its_choices_too() -> None:
+    """Not streamed: one document that holds them all."""
+    choices = [{"index": i, "text": word, "finish_reason": "stop"} for i, word in enumerate("ab")]
+    whole = json.dumps({"choices": choices, **counts(9, 2)}).encode()
+    response = decode_stream(exchange([whole], "none", http_status=200, num_items=2), count_tokens)
+    assert (response.items, response.output_tokens, response.error_class) == (("a", "b"), 2, None)
+
+
+@pytest.mark.parametrize(
+    ("came", "asked", "error_class"),
+    [(1, 2, "missing_choices"), (2, 3, "missing_choices"), (3, 2, "extra_choices")],
+)
+def test_choices_that_do_not_come_or_were_not_asked_for_are_errors(
+    came: int, asked: int, error_class: str
+) -> None:
+    """A server that ignores `n` did less than what it is timed for."""
+    pieces = [chunk({"content": " a"}, "stop", index=index) for index in range(came)]
+    response = decode(stream(*pieces, usage_event(9, came), DONE), num_items=asked)
+    assert (response.error_class, len(response.items)) == (error_class, asked)
+
+
+def test_a_choice_that_was_cut_off_is_an_error() -> None:
+    """Without [DONE] each choice has to say how it ended."""
+    ended = chunk({"content": " a"}, "stop")
+    response = decode(stream(ended, chunk({"content": " b"}, index=1)), num_items=2)
+    assert response.error_class == "truncated"
+
+
 def test_reasoning_and_content_of_one_event_are_two_chunks() -> None:
     """Their order is that of thinking."""
     response = body_of(chunk({"content": "yes", "reasoning": "hm"}), DONE)

@@ -3,7 +3,7 @@
 import pytest
 
 from benchsuite.endpoints.think_tags import told_apart
-from benchsuite.exchange import Chunks, Kind, Response
+from benchsuite.exchange import NO_CHUNKS, Chunks, Kind, Response
 
 C, R, T = Kind.CONTENT, Kind.REASONING, Kind.TOOL_CALL
 
@@ -46,3 +46,10 @@ def test_what_the_server_told_apart_stays() -> None:
     assert told_apart(parsed) == parsed
     found = told_apart(response("<think>hm</think>", "f{}", kinds=(C, T)))
     assert [c.kind for c in found.chunks] == [R, T]
+
+
+def test_each_of_several_answers_is_read_by_its_own_tags() -> None:
+    """What was thought is in none of them."""
+    items = ("<think>2 + 2</think>4", "5", "<think>2 +")
+    response = Response(NO_CHUNKS, None, "usage", "stop", None, None, items=items)
+    assert told_apart(response).items == ("4", "5", "")

@@ -11,7 +11,7 @@ from benchsuite.records.record import Record
 from benchsuite.records.spool import Asked
 
 
-def record(columns: Chunks, lag_s: list[float]) -> Record:
+def record(columns: Chunks, lag_s: list[float], num_items: int = 1) -> Record:
     asked = Asked(
         request_id=0,
         session_id=0,
@@ -27,6 +27,7 @@ def record(columns: Chunks, lag_s: list[float]) -> Record:
         must_reach_asked=False,
         expected=None,
         grader=None,
+        num_items=num_items,
     )
     sent = Exchange(
         request_id=0,
@@ -57,6 +58,14 @@ def test_a_chunk_has_the_stamp_of_its_read(tmp_path: Path, lag_s: list[float]) -
     assert (first["chunk_kind"], first["chunk_tokens"]) == ([1, 0, 2], [1, 2, 1])
     assert (first["output_tokens"], first["bytes_received"], first["output_text"]) == (4, 6, "so")
     assert [second[name] for name in first if name.startswith("chunk_")] == [[]] * 5
+
+
+def test_lengths_asked_for_are_of_all_items_together() -> None:
+    """As the tokens are that came: what was demanded can be checked."""
+    one = record(NO_CHUNKS, [])
+    three = record(NO_CHUNKS, [], num_items=3)
+    assert (one.num_items, one.output_tokens_asked) == (1, 4)
+    assert (three.num_items, three.output_tokens_asked) == (3, 12)
 
 
 def test_a_file_of_an_older_minor_schema_is_read(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def asked(i: int) -> Asked:
         must_reach_asked=True,
         expected=None,
         grader=None,
+        num_items=i + 1,
     )
 
 
@@ -42,6 +43,7 @@ def exchange(i: int, reads: list[bytes]) -> Exchange:
         reads=reads,
         read_s=[1.0 + j / 8 for j in range(len(reads))],
         lag_s=[1e-5] * len(reads),
+        num_items=i + 1,
     )
 
 
