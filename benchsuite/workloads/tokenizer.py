@@ -37,6 +37,7 @@ BLOCK_WORDS: Final = 512  # of the corpus, encoded together when one of them is 
 FEW_WORDS: Final = 64  # encoded alone: not every short prompt will meet its block again
 _CORPUS: Final = "corpus.txt.gz"
 _BUNDLED: Final = "tokenizer.json.gz"
+_hub: Callable[[str], tokenizers.Tokenizer] = tokenizers.Tokenizer.from_pretrained
 
 
 class Text(NamedTuple):
@@ -295,7 +296,7 @@ def _read(path: Path) -> tokenizers.Tokenizer:
 
 def _from_hub(name: str) -> tokenizers.Tokenizer:
     try:
-        return tokenizers.Tokenizer.from_pretrained(name)
+        return _hub(name)
     except Exception as error:  # the library raises nothing narrower
         reason = " ".join(str(error).split())[:200]
         raise ScenarioError(
