@@ -21,6 +21,7 @@ from benchsuite.exchange import joined
 _OPENING: Final = b"data: "
 _CLOSING: Final = b"\n\n"
 _LAST_CHUNK: Final = [b"0", b"", b""]
+_WINDOW: Final = 64  # events looked at first for a run
 _FEW: Final = 8  # events behind a run that are looked at one by one
 _decode_texts: Final = msgspec.json.Decoder(str).decode_lines
 
@@ -79,18 +80,37 @@ class PlainStream:
 
     def _run(self, before: bytes, after: bytes) -> list[bytes]:
         """What stands in the next chunks between `before` and `after`, with a quote on each side;
-        of those at the beginning that are so."""
-        chunks = self._chunks[self._next :]
-        for _ in range(_FEW):  # why it ended, the usage, [DONE]
-            if chunks and not (chunks[-1].startswith(before) and chunks[-1].endswith(after)):
-                del chunks[-1]
-        start, stop = len(before) - 1, 1 - len(after)
-        quoted = [chunk[start : stop or None] for chunk in chunks]
-        rebuilt = b"".join((before[:-1], (after[1:] + before[:-1]).join(quoted), after[1:]))
-        if rebuilt == b"".join(chunks):  # the quickest way to see whether all are
-            return quoted
-        fits = [chunk.startswith(before) and chunk.endswith(after) for chunk in chunks]
-        return quoted[: [*fits, False].index(False)]
+        up to the first that is not so.
+
+        Looks at ever more at once, so that a run costs in proportion to its length, wherever it
+        ends.
+        """
+        found: list[bytes] = []
+        size = _WINDOW
+        at = self._next
+        while chunks := self._chunks[at : at + size]:
+            quoted = _between(chunks, before, after)
+            found += quoted
+            if len(quoted) < size:
+                break
+            at, size = at + size, 2 * size
+        return found
+
+
+def _between(chunks: list[bytes], before: bytes, after: bytes) -> list[bytes]:
+    """Of those chunks at the beginning that are `before`, something, `after`."""
+    num = len(chunks)
+    for _ in range(_FEW):  # why it ended, the usage, [DONE]
+        if num and not (chunks[num - 1].startswith(before) and chunks[num - 1].endswith(after)):
+            num -= 1
+    chunks = chunks[:num]
+    start, stop = len(before) - 1, 1 - len(after)
+    quoted = [chunk[start : stop or None] for chunk in chunks]
+    rebuilt = b"".join((before[:-1], (after[1:] + before[:-1]).join(quoted), after[1:]))
+    if rebuilt == b"".join(chunks):  # the quickest way to see whether all are
+        return quoted
+    fits = [chunk.startswith(before) and chunk.endswith(after) for chunk in chunks]
+    return quoted[: [*fits, False].index(False)]
 
 
 def _chunks(raw: bytes) -> tuple[list[bytes], NDArray[np.int64]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchsuite.endpoints import http_framing, openai_dialect
+from benchsuite.endpoints import http_framing, openai_dialect, plain_stream
 from benchsuite.endpoints.openai_dialect import decode_stream
 from benchsuite.endpoints.plain_stream import NotPlainError, PlainStream
 from benchsuite.exchange import Exchange, Response
@@ -171,3 +171,26 @@ def test_a_healthy_stream_takes_the_fast_road(monkeypatch: pytest.MonkeyPatch) -
     response = decode_stream(sent, count_tokens)
     assert list(response.columns.text) == [f"w{i}" for i in range(100)]
     assert len(looked_at) == 5  # the role, the first word, why it ended, the usage, [DONE]
+
+
+def test_events_that_change_now_and_then_cost_in_proportion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A `created` that moves every 40 events ends a run; what lies behind it is not looked at
+    again for each."""
+    body = [
+        event({"created": i // 40, "choices": [{"index": 0, "delta": {"content": f"w{i}"}}]})
+        for i in range(4_000)
+    ]
+    sent = exchange([framed([*body, FINISH, DONE], 1)])
+    looked_at: list[int] = []
+    between = plain_stream._between
+
+    def counting(chunks: list[bytes], before: bytes, after: bytes) -> list[bytes]:
+        looked_at.append(len(chunks))
+        return between(chunks, before, after)
+
+    monkeypatch.setattr(plain_stream, "_between", counting)
+    response = decode_stream(sent, count_tokens)
+    assert list(response.columns.text) == [f"w{i}" for i in range(4_000)]
+    assert sum(looked_at) < 3 * 4_000
