@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 import zlib
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,12 +22,18 @@ class Library(NamedTuple):
 @cache
 def library() -> Library:
     text = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    return Library(text, base64.b64encode(_packed(text, _cache())).decode())
+    folder = _cache()
+    packed = gzip.compress(text, 6, mtime=0) if folder is None else _packed(text, folder)
+    return Library(text, base64.b64encode(packed).decode())
 
 
-def _cache() -> Path:
-    """A folder that may be lost; $XDG_CACHE_HOME as in the XDG base directory specification."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+def _cache() -> Path | None:
+    """A folder that may be lost; $XDG_CACHE_HOME as in the XDG base directory specification.
+    None where this user has no home."""
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    except RuntimeError:
+        return None
     return Path(home) / "benchsuite"
 
 
@@ -41,11 +48,11 @@ def _packed(text: bytes, folder: Path) -> bytes:
         pass  # not there, or not whole: it is made now
     packed = gzip.compress(text, 6, mtime=0)
     draft = path.with_suffix(f".{os.getpid()}")
-    try:
+    with suppress(OSError):  # a full disk, a folder that is not ours: the next page packs it again
         folder.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(packed)
-        draft.replace(path)
-    except OSError:
-        if draft.exists():  # the disk is full; the next page packs it again
-            draft.unlink()
+        try:
+            draft.write_bytes(packed)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     return packed
