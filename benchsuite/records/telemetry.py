@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchsuite.records import arrow
 from benchsuite.records.table import FloatArray
 
 FILE_NAME: Final = "telemetry.parquet"
@@ -39,20 +40,28 @@ class Sample(NamedTuple):
 
 
 class TelemetryWriter:
-    """Appends samples to a spool file; each `put` reaches the disk whole or not at all."""
+    """Appends samples to a spool file; each `put` reaches the disk whole or not at all.
+
+    A disk that refuses ends the readings and nothing else: that it is full is said by whoever
+    writes what was measured, with what to do about it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("wb", buffering=0)
         self._stream = pa.ipc.new_stream(self._file, SCHEMA)
+        self._has_failed = False
 
     def put(self, samples: Iterable[Sample]) -> None:
         columns = list(zip(*samples, strict=True))
-        if columns:
+        if columns and not self._has_failed:
             arrays = [
-                pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)
+                arrow.array(column, field.type)
+                for column, field in zip(columns, SCHEMA, strict=True)
             ]
-            self._stream.write_batch(pa.record_batch(arrays, schema=SCHEMA))
-            self._file.flush()
+            try:
+                self._stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+            except OSError:
+                self._has_failed = True
 
     def __enter__(self) -> Self:
         return self
@@ -63,8 +72,12 @@ class TelemetryWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
-        self._file.close()
+        try:
+            self._stream.close()
+        except OSError:
+            self._has_failed = True
+        finally:
+            self._file.close()
 
 
 def read_spool(path: Path) -> Iterator[pa.RecordBatch]:
@@ -83,8 +96,12 @@ def keep(spool: Path, path: Path, start_s: float) -> int:
     table = pa.Table.from_batches(batches, SCHEMA)
     if not len(table):
         return 0
-    at_s = pa.array(table["at_s"].to_numpy() - start_s)
-    table = table.set_column(0, SCHEMA.field("at_s"), at_s).sort_by("at_s")
+    at_s = arrow.numbers(table["at_s"]) - start_s
+    order = np.argsort(at_s, kind="stable").tolist()
+    columns = [table[name].to_pylist() for name in SCHEMA.names[1:]]
+    values = [at_s[order].tolist(), *([column[i] for i in order] for column in columns)]
+    arrays = [arrow.array(one, field.type) for one, field in zip(values, SCHEMA, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
     draft = path.with_name(f".{path.name}.tmp")
     pq.write_table(table, draft, compression="zstd")
     os.replace(draft, path)
@@ -96,8 +113,9 @@ def read(path: Path) -> dict[str, FloatArray]:
     such file."""
     if not path.exists():
         return {}
-    table = pq.read_table(path)
-    at_s, values = table["at_s"].to_numpy(), table["value"].to_numpy()
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    at_s, values = arrow.numbers(table["at_s"]), arrow.numbers(table["value"])
     keys = np.char.add(np.char.add(_texts(table, "source"), "."), _texts(table, "name"))
     return {
         str(key): np.column_stack((at_s[keys == key], values[keys == key]))

@@ -46,3 +46,11 @@ def test_a_killed_writer_leaves_what_it_had_written(tmp_path: Path, kept: int, n
     path = spool / "a.telemetry"
     path.write_bytes(path.read_bytes()[:kept])
     assert keep(spool, tmp_path / FILE_NAME, start_s=0.0) == num
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
+def test_a_full_disk_ends_the_readings_and_nothing_else() -> None:
+    """What to do about it says the writer of the requests; this one must not talk over it."""
+    with TelemetryWriter(Path("/dev/full")) as writer:
+        writer.put(SAMPLES)
+        writer.put(LATER)
