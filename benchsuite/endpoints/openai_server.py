@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Protocol, Self
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -67,6 +68,8 @@ class OpenAIServer(Spec, frozen=True):
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://", "${env:")):
             raise ValueError(f"url: expected http://... or https://..., got {self.url!r}")
+        if "${env:" not in self.url and (problem := _url_problem(self.url)):
+            raise ValueError(f"url: {problem}")
         if self.api_key is not None and "${env:" not in self.api_key:
             raise ValueError(
                 "api_key: a key that stands here would be written into every result; "
@@ -87,6 +90,8 @@ class OpenAIServer(Spec, frozen=True):
     def resource(self, path: str) -> str:
         """The full URL of `path` (such as `/models`) under this server's `/v1`."""
         base = resolved("endpoint.url", self.url).rstrip("/")
+        if problem := _url_problem(base):
+            raise ScenarioError(f"endpoint.url: {problem}")
         return (base if base.endswith("/v1") else base + "/v1") + path
 
     def request_headers(self) -> dict[str, str]:
@@ -105,7 +110,11 @@ class OpenAIServer(Spec, frozen=True):
         """How certificates are checked; None where there are none (reading CAs takes 50 ms)."""
         if not self.resource("").startswith("https:"):
             return None
-        context = ssl.create_default_context(cafile=self.ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ScenarioError(f"endpoint.ca_file: {self.ca_file}: {reason}") from error
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -148,7 +157,7 @@ class OpenAIServer(Spec, frozen=True):
                 answer = await control.get(url, headers, context, max(self.ready_within, 1.0))
             except (OSError, control.NotHttpError) as error:
                 if is_late or not _may_come_up(error):
-                    reason = str(error) or type(error).__name__
+                    reason = str(error) or f"no answer within {self.ready_within:g} s"
                     raise EndpointError(f"{self.url}: {reason}") from error
             else:
                 if answer.status in (401, 403):
@@ -187,6 +196,19 @@ def _transport(name: str) -> _Connect:
 def _may_come_up(error: Exception) -> bool:
     """Whether waiting can help: a server that starts refuses; a bad certificate stays bad."""
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLError | TimeoutError)
+
+
+def _url_problem(url: str) -> str | None:
+    """What a server's address cannot have. Never shows it: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return str(error)
+    if parts.username is not None:
+        return "a name or password in it would be written into every result; use headers"
+    if parts.query or parts.fragment:
+        return "expected an address without ?query and #fragment; a path is added behind it"
+    return None
 
 
 def resolved(key: str, text: str) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -56,16 +56,29 @@ class Target(NamedTuple):
 
 
 def target(url: str) -> Target:
-    """Raises EndpointError for anything but an http(s) URL with a host."""
-    parts = urlsplit(url)
+    """Raises EndpointError for anything but an http(s) URL with a host and without credentials."""
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise EndpointError(f"{url}: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or ""):
         raise EndpointError(f"{url}: expected http://host[:port]/... or https://...")
+    if parts.username is not None:
+        raise EndpointError("a URL with a name and a password: put them into a header")
     port = port or (443 if parts.scheme == "https" else 80)
-    return Target(parts.scheme, parts.hostname, port, parts.path or "/")
+    path = quote(parts.path or "/", safe=_IN_PATH)
+    query = f"?{quote(parts.query, safe=_IN_PATH + '?')}" if parts.query else ""
+    return Target(parts.scheme, str(parts.hostname), port, path + query)
+
+
+_IN_PATH: Final = "/%:@!$&'()*+,;=~-._"  # RFC 3986, 3.3; what is escaped already stays so
+
+
+def _is_host(name: str) -> bool:
+    """An address, or labels of 1 to 63 characters."""
+    labels = name.removesuffix(".").split(".")
+    return ":" in name or all(0 < len(label) < 64 for label in labels)
 
 
 class _Stream:

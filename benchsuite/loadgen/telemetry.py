@@ -15,10 +15,10 @@ from threading import Event
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from benchsuite.endpoints import control
+from benchsuite.endpoints import control, wire
 from benchsuite.endpoints.base import Endpoint
 from benchsuite.endpoints.openai_server import OpenAIServer
-from benchsuite.errors import ScenarioError
+from benchsuite.errors import EndpointError, ScenarioError
 from benchsuite.loadgen.energy_meters import Meter, meters
 from benchsuite.loadgen.server_metrics import parse
 from benchsuite.records.telemetry import SPOOL_SUFFIX, Sample, TelemetryWriter
@@ -121,6 +121,10 @@ def target(wanted: Telemetry, endpoint: Endpoint) -> Target | None:
     if wanted.server.startswith("http"):
         if not endpoint.is_real_time:
             raise ScenarioError("telemetry.server: on virtual time there is no server to read")
+        try:
+            wire.target(wanted.server)
+        except EndpointError as error:
+            raise ScenarioError(f"telemetry.server: {error}") from error
         is_secret = wanted.server.startswith("https:")
         return Target(wanted.server, {}, ssl.create_default_context() if is_secret else None)
     if wanted.server == "off" or not isinstance(endpoint, OpenAIServer):

@@ -207,3 +207,30 @@ def test_a_key_in_the_file_is_refused() -> None:
     """What stands in a scenario is written into results: a key itself must not stand there."""
     with pytest.raises(ValueError, match="name the variable"):
         OpenAIChat(url="http://h", api_key="sk-123")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://h/v1?api-version=1", "without .query"),
+        ("http://h/#top", "without .query"),
+        ("http://user:secret@h", "name or password"),
+        ("http://[::1", "IPv6"),
+    ],
+)
+def test_an_address_that_cannot_be_kept_whole_is_refused(
+    url: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it stands in the file and where it comes from the environment; it is never shown."""
+    with pytest.raises(ValueError, match=problem) as refused:
+        OpenAIChat(url=url)
+    assert "secret" not in str(refused.value)
+    monkeypatch.setenv("THE_URL", url)
+    with pytest.raises(ScenarioError, match=problem) as refused_later:
+        OpenAIChat(url="${env:THE_URL}").resource("/models")
+    assert "secret" not in str(refused_later.value)
+
+
+def test_a_ca_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ScenarioError, match=r"endpoint.ca_file: /no/ca.pem: No such file"):
+        OpenAIChat(url="https://h", ca_file="/no/ca.pem").tls()

@@ -348,3 +348,26 @@ def test_a_header_cannot_smuggle_another() -> None:
     """A line break in a header's value is refused, not sent."""
     with pytest.raises(EndpointError):
         wire.request_head(wire.target("http://h/"), {"x": "a\r\nHost: evil"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http://a..b/",
+        f"http://{'a' * 64}/",
+        "http://[::1",
+        "ftp://h",
+        "http://h:x/",
+        "http://u:p@h/",
+    ],
+)
+def test_what_is_no_address_is_said(url: str) -> None:
+    with pytest.raises(EndpointError):
+        wire.target(url)
+
+
+def test_a_path_and_a_query_are_kept() -> None:
+    """What an address cannot hold as it is goes escaped; what is escaped stays so."""
+    found = wire.target("http://h/a b/\u65e5%20?format=a b")
+    assert found.path == "/a%20b/%E6%97%A5%20?format=a%20b"
