@@ -30,10 +30,7 @@ class LengthDistribution(Protocol):
 
 
 class _Drawn(Spec, frozen=True):
-    def at(self, share: float) -> int:
-        raise NotImplementedError
-
-    def draw(self, rng: Generator) -> int:
+    def draw(self: LengthDistribution, rng: Generator) -> int:
         return self.at(rng.random())
 
 
