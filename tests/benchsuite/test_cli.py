@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchsuite import cli
+from benchsuite.cli import base
 from benchsuite.errors import ScenarioError
 
 DATA = Path(__file__).parents[1] / "data" / "imports"
@@ -25,13 +26,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An imported run."""
     out = tmp_path_factory.mktemp("imported") / "run"
     code, said = invoked("import", str(DATA / "guidellm.json"), "--out", str(out))
-    assert code in (cli.OK, cli.INVALID), said
+    assert code in (base.OK, base.INVALID), said
     return out
 
 
 def test_recompute_prints_names_and_values(folder: Path) -> None:
     code, said = invoked("recompute", str(folder), "--as", "guidellm", "--json")
-    assert code == cli.OK
+    assert code == base.OK
     assert json.loads(said)["output_token_count.mean"] == 64.0
     code, said = invoked("recompute", str(folder), "--as", "vllm")
     assert any(line.split() == ["completed", "2"] for line in said.splitlines())
@@ -39,7 +40,7 @@ def test_recompute_prints_names_and_values(folder: Path) -> None:
 
 def test_export_writes_to_a_file(folder: Path, tmp_path: Path) -> None:
     code, _ = invoked("export", str(folder), "--to", "vllm", "--out", str(tmp_path / "v.json"))
-    assert code == cli.OK
+    assert code == base.OK
     assert json.loads((tmp_path / "v.json").read_text())["num_prompts"] == 2
 
 
