@@ -4,6 +4,7 @@ Those that sit are kept together in the lowest slots: attention over neighbours 
 and a gap would cost one more per layer and step; closing it is a single copy.
 """
 
+from collections.abc import ItemsView
 from collections.abc import Sequence as Seq
 from typing import NamedTuple
 
@@ -41,6 +42,10 @@ class Seats:
 
     def __getitem__(self, sequence: Sequence) -> Seat:
         return self._seats[sequence]
+
+    def items(self) -> ItemsView[Sequence, Seat]:
+        """Everyone who sits, with the seat."""
+        return self._seats.items()
 
     def leave(self, sequence: Sequence) -> None:
         """Free its slot, if it has one."""

@@ -127,6 +127,38 @@ class TorchExecutor:
     def forget(self, key: bytes) -> None:
         self._encoded.pop(key, None)
 
+    async def read_blocks(self, blocks: Seq[int]) -> Tensor:
+        """A host copy of the KV in `blocks`, for `write_blocks` here or of a worker alike.
+
+        Includes a last block that its sequence has filled in part. Called between steps, before
+        the sequence is released: [num_blocks, 2, kv_heads * head_dim * layers * block_size].
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._read_blocks, blocks)
+
+    async def write_blocks(self, blocks: Seq[int], content: Tensor) -> None:
+        """Put `content` where a sequence that comes later with these blocks will find it.
+
+        As after a prefix hit: its first step starts at the number of tokens that they hold.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._write_blocks, blocks, content)
+
+    @torch.inference_mode()
+    def _read_blocks(self, blocks: Seq[int]) -> Tensor:
+        wanted = set(blocks)
+        for sequence, seat in self._seats.items():
+            if seat.num_tokens % self._block_size:
+                last = seat.num_tokens // self._block_size
+                block = sequence.block_table[last]
+                if block in wanted:
+                    self._cache.save_blocks(seat.slot, last, [block])
+        return self._cache.read_blocks(blocks)
+
+    @torch.inference_mode()
+    def _write_blocks(self, blocks: Seq[int], content: Tensor) -> None:
+        self._cache.write_blocks(blocks, content)
+
     async def transfer(self, sequence: Sequence, to: int) -> None:
         """Raises EngineError: there is no second worker whose memory could be reached."""
         raise EngineError(f"KV of sequence {sequence.id} cannot move to worker {to}: torch has one")

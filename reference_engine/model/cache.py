@@ -70,11 +70,13 @@ class KvCache:
         self._block_values = zeros(blocks, layers, heads, size, dim)
 
     def save_blocks(self, slot: int, first: int, blocks: Seq[int]) -> None:
-        """Copy whole blocks, the `first`-th of the slot and on, into the store as `blocks`."""
+        """Copy blocks, the `first`-th of the slot and on, into the store as `blocks`."""
+        size = self.shape.block_size
         for index, block in enumerate(blocks, first):
-            start, stop = index * self.shape.block_size, (index + 1) * self.shape.block_size
-            self._block_keys[block].copy_(self.keys[:, slot, :, :, start:stop])
-            self._block_values[block].copy_(self.values[:, slot, :, start:stop])
+            start, stop = index * size, min((index + 1) * size, self.shape.max_tokens)
+            keys, values = self._block_keys[block], self._block_values[block]
+            keys[..., : stop - start] = self.keys[:, slot, :, :, start:stop]
+            values[:, :, : stop - start] = self.values[:, slot, :, start:stop]
 
     def load_blocks(self, slot: int, blocks: Seq[int]) -> None:
         """Copy stored `blocks` to the front of the slot."""
@@ -84,6 +86,22 @@ class KvCache:
             keys, values = self._block_keys[block], self._block_values[block]
             self.keys[:, slot, :, :, start:stop] = keys[..., : stop - start]
             self.values[:, slot, :, start:stop] = values[:, :, : stop - start]
+
+    def read_blocks(self, blocks: Seq[int]) -> Tensor:
+        """A copy, in host memory, of stored `blocks`: [num_blocks, 2, values of a block's keys].
+
+        Keys first. Meant for `write_blocks` of a cache of the same shape, and for nobody else.
+        """
+        ids = torch.tensor(blocks, dtype=torch.long, device=self.keys.device)
+        pair = (self._block_keys[ids].flatten(1), self._block_values[ids].flatten(1))
+        return torch.stack(pair, 1).cpu()
+
+    def write_blocks(self, blocks: Seq[int], content: Tensor) -> None:
+        """Store as `blocks` what `read_blocks` gave of as many."""
+        ids = torch.tensor(blocks, dtype=torch.long, device=self.keys.device)
+        content = content.to(self.keys.device)
+        self._block_keys[ids] = content[:, 0].view(-1, *self._block_keys.shape[1:])
+        self._block_values[ids] = content[:, 1].view(-1, *self._block_values.shape[1:])
 
     def move(self, source: int, target: int, num_tokens: int) -> None:
         """Copy the first `num_tokens` of one slot to another."""

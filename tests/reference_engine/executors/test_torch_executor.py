@@ -218,6 +218,32 @@ async def test_stop_tokens_wait_for_min_tokens() -> None:
     assert len(long.output_ids) > 12
 
 
+@pytest.mark.parametrize("folder_or_preset", [str(FOLDER), "tiny"])
+async def test_kv_can_leave_and_go_on_in_another_worker(folder_or_preset: str) -> None:
+    """Whole and partly filled blocks, written elsewhere under other numbers, mid-answer."""
+    source = ModelSource(name=folder_or_preset)
+    layers = range(source.shape().num_layers)
+    first, second = (TorchExecutor(source, CAPACITY, threads=1) for _ in range(2))
+    stayed, moved = sequence_of(stories()[5]), sequence_of(stories()[5], 1, 16)
+    works = tuple(PrefillWork(one, 0, one.num_tokens, layers) for one in (stayed, moved))
+    commit(await first.execute(Step(prefill=works)), stayed, moved)
+    both = Step(decode=(DecodeWork(stayed), DecodeWork(moved)))
+    commit(await first.execute(both), stayed, moved)
+    assert moved.num_computed_tokens % 16  # the last block is filled in part
+    content = await first.read_blocks(moved.block_table[:7])
+    first.release(moved)
+    moved.block_table = list(range(40, 56))
+    await second.write_blocks(moved.block_table[:7], content)
+    for _ in range(8):
+        commit(await first.execute(Step(decode=(DecodeWork(stayed),))), stayed)
+        commit(await second.execute(Step(decode=(DecodeWork(moved),))), moved)
+    first.close()
+    second.close()
+    assert moved.output_ids == stayed.output_ids
+    if folder_or_preset != "tiny":
+        assert moved.output_ids == stories()[5].output[:10]
+
+
 async def test_a_failed_step_spoils_no_later_one() -> None:
     """Too many sequences for the slots is an error of that step; released, the next one runs."""
     executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
