@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchsuite.records.table import RunData
@@ -39,7 +39,7 @@ def write(result: RunResult, data: RunData, path: Path) -> None:
 def render(result: RunResult, data: RunData) -> str:
     """The page. The same run gives the same page, letter by letter."""
     return page(
-        "template.html.jinja",
+        "run.html.jinja",
         charts(result, data),
         result=result,
         facts=sections.facts(result),
@@ -55,19 +55,26 @@ def render(result: RunResult, data: RunData) -> str:
     )
 
 
-def page(template: str, drawn: Iterable[Chart], **words: object) -> str:
-    """A page of ours: style, script and charts, and the words that its template asks for."""
-    plotly = library()
-    script = _beside("page.js")
+def page(
+    template: str, drawn: Iterable[Chart], *, package: str = "benchsuite.report", **words: object
+) -> str:
+    """A page of ours: style, script and charts, and the words that its template asks for.
+
+    The template lies in `package` and extends `frame.html.jinja`; `parts.html.jinja` has macros
+    for tables and charts. A page without charts carries no script, and may run none.
+    """
+    drawings = [_drawing(chart) for chart in drawn]
+    script, plotly = _beside("page.js"), library() if drawings else None
+    policy = content_policy(script.encode(), plotly.text) if plotly else content_policy()
     return (
-        _templates()
+        _templates(package)
         .get_template(template)
         .render(
-            policy=Markup(content_policy(script.encode(), plotly.text)),
+            policy=Markup(policy),
             style=Markup(_beside("style.css")),
             script=Markup(script),
-            library=plotly.packed,
-            drawings=[_drawing(chart) for chart in drawn],
+            library=plotly.packed if plotly else "",
+            drawings=drawings,
             **words,
         )
     )
@@ -80,7 +87,7 @@ def content_policy(*scripts: bytes) -> str:
     nothing.
     """
     hashes = (base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -96,9 +103,9 @@ def _beside(name: str) -> str:
     return (resources.files("benchsuite.report") / name).read_text(encoding="utf-8")
 
 
-def _templates() -> Environment:
+def _templates(package: str) -> Environment:
     return Environment(
-        loader=PackageLoader("benchsuite.report", ""),
+        loader=ChoiceLoader([PackageLoader(name, "") for name in (package, __package__)]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,

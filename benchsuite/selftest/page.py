@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from importlib import resources
 from typing import Final, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
+from benchsuite.report import html
 from benchsuite.report.quantities import milliseconds, number, percent
 from benchsuite.results.curve import DELIVERED, WITHIN_S, Curve, RequestPoint, TokenPoint
 from benchsuite.results.spread import Spread
@@ -154,22 +153,23 @@ def show(curve: Curve, console: Console) -> None:
 
 def render(curve: Curve) -> str:
     """The page: one file, opens offline, runs nothing. The same curve gives the same page."""
-    templates = Environment(
-        loader=PackageLoader("benchsuite", "selftest"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = (resources.files("benchsuite.report") / "style.css").read_text(encoding="utf-8")
-    return templates.get_template("page.html.jinja").render(
+    machine = curve.machine
+    return html.page(
+        "page.html.jinja",
+        (),
+        package="benchsuite.selftest",
         curve=curve,
-        style=Markup(style),
         verdict=verdict(curve),
         criterion=criterion(),
         notes=notes(curve),
         tables=tables(curve),
-        drawings=_drawings(curve),
+        figures=_drawings(curve),
+        machine=(
+            ("processor", machine.cpu_model),
+            ("cores", f"{machine.cores}"),
+            ("platform", machine.platform),
+            ("Python", machine.python),
+        ),
     )
 
 
