@@ -22,7 +22,8 @@ import reference_engine.__main__ as engine_command
 from benchsuite.cli import app
 from benchsuite.scenario import Scenario, load
 from benchsuite.sweep.plan import matrix
-from reference_engine.server.protocol import ChatRequest, CompletionRequest, read_body
+from reference_engine.server.protocol.errors import read_body
+from reference_engine.server.protocol.requests import ChatRequest, CompletionRequest
 from reference_engine.stats import Gauges, Stats
 from tests.dialects import DIALECTS
 from tests.scripted_server import FAULTS, Script, Step, answer

@@ -10,8 +10,9 @@ from typing import Final
 
 from aiohttp import web
 
-from reference_engine.server.api import Api, EventStream
-from reference_engine.server.protocol import ApiError
+from reference_engine.server.api import Api
+from reference_engine.server.protocol.errors import ApiError
+from reference_engine.server.reply import EventStream
 from reference_engine.specs import EngineError
 
 _MAX_BODY_BYTES: Final = 64 * 2**20

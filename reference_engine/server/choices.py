@@ -9,13 +9,13 @@ from typing import Final
 from reference_engine.sequence import Phase
 from reference_engine.server.answer import Answer, Kind, Piece
 from reference_engine.server.formats import Whole, Writer
-from reference_engine.server.protocol import (
-    ApiError,
+from reference_engine.server.protocol.answers import (
     CompletionTokensDetails,
     PromptTokensDetails,
     Timings,
     Usage,
 )
+from reference_engine.server.protocol.errors import ApiError
 
 _TIMING_OF: Final = {
     Phase.WAITING: "queue_ms",

@@ -10,8 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from reference_engine.server.answer import Kind, Piece, TokenText
-from reference_engine.server.protocol import (
-    ApiError,
+from reference_engine.server.protocol.answers import (
     AssistantMessage,
     ChatChoice,
     ChatChunk,
@@ -23,16 +22,16 @@ from reference_engine.server.protocol import (
     CompletionChoice,
     CompletionLogprobs,
     Delta,
-    FunctionCall,
     FunctionDelta,
     Likely,
-    StreamOptions,
     Timings,
     TokenLogprob,
-    ToolCall,
     ToolCallDelta,
     Usage,
 )
+from reference_engine.server.protocol.errors import ApiError
+from reference_engine.server.protocol.messages import FunctionCall, ToolCall
+from reference_engine.server.protocol.requests import StreamOptions
 from reference_engine.server.tool_calls import Call
 
 DONE: Final = b"data: [DONE]\n\n"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from reference_engine.behaviour import Behaviour, Effort
 from reference_engine.sequence import Guide
 from reference_engine.server.answer import Plan
-from reference_engine.server.protocol import ApiError, ChatRequest, NamedTool, ResponseFormat
+from reference_engine.server.protocol.errors import ApiError
+from reference_engine.server.protocol.requests import ChatRequest, NamedTool, ResponseFormat
 from reference_engine.server.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

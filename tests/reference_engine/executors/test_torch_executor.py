@@ -18,8 +18,9 @@ from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
 from reference_engine.policies import ChunkedPrefill, Colocated
 from reference_engine.sequence import SamplingParams, Sequence
-from reference_engine.server.api import Api, EventStream, open_api
+from reference_engine.server.api import Api, open_api
 from reference_engine.server.grammar import Grammars, call_grammar
+from reference_engine.server.reply import EventStream
 from reference_engine.server.tokenizer import FileTokenizer
 from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
 from reference_engine.step import DecodeWork, EncodeWork, PrefillWork, Step, StepOutput

@@ -18,9 +18,14 @@ from benchsuite.exchange import Exchange
 from reference_engine.config import EngineConfig
 from reference_engine.engine import PromptTooLongError, QueueFullError
 from reference_engine.executors import Roofline
-from reference_engine.server.api import Api, EventStream, Reply, open_api
-from reference_engine.server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
-from reference_engine.server.responses import ResponsesRequest
+from reference_engine.server.api import Api, open_api
+from reference_engine.server.protocol.requests import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+)
+from reference_engine.server.reply import EventStream, Reply
+from reference_engine.server.responses.request import ResponsesRequest
 from reference_engine.server.tokenizer import ByteTokenizer
 from reference_engine.specs import ConfigError, EngineError
 from reference_engine.virtual_time import VirtualTimeLoop

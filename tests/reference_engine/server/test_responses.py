@@ -13,8 +13,9 @@ from benchsuite.exchange import Exchange, Kind
 from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Roofline
-from reference_engine.server.api import Api, EventStream, open_api
+from reference_engine.server.api import Api, open_api
 from reference_engine.server.app import bind, serve, url
+from reference_engine.server.reply import EventStream
 from reference_engine.server.tokenizer import ByteTokenizer
 from tests.reference_engine.server.scripted_engine import ScriptedEngine
 

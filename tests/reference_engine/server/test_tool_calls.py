@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Roofline
-from reference_engine.server.api import Api, EventStream, open_api
+from reference_engine.server.api import Api, open_api
+from reference_engine.server.reply import EventStream
 from reference_engine.server.tool_calls import CallText, call_opening
 
 ASK = [{"role": "user", "content": "what is the weather?"}]

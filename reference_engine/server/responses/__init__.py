@@ -1,0 +1,1 @@
+"""/v1/responses: its requests said as chat, its answers as items and events."""
