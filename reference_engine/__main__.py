@@ -103,11 +103,20 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 def _stop_event(with_parent: bool) -> asyncio.Event:
-    """Set by SIGTERM, SIGINT and, if asked for, by the end of standard input."""
+    """Set by SIGTERM, SIGINT and, if asked for, by the end of standard input. Whoever signals again
+    does not want to wait for open requests: the second signal ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def stop_once() -> None:
+        stop.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in signals:
+        loop.add_signal_handler(number, stop_once)
     if with_parent:
         # A thread, since standard input may be something an event loop cannot wait for.
         watch = threading.Thread(target=_watch_parent, args=(loop, stop), daemon=True)

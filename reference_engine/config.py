@@ -8,6 +8,7 @@ from reference_engine.behaviour import Behaviour
 from reference_engine.executors import Executor, Torch
 from reference_engine.policies import ChunkedPrefill, Policy
 from reference_engine.specs import Capacity, ConfigError, Count, ModelSource, NameOrPath, Spec
+from reference_engine.timeouts import ServerTimeouts
 
 
 class EngineConfig(Spec, frozen=True):
@@ -27,6 +28,7 @@ class EngineConfig(Spec, frozen=True):
     prefix_caching: bool = True
     image_tokens: Count = 256  # at most; larger images are scaled down
     encoder_cache_tokens: Count = 16384  # of images and sound that nobody reads just now
+    timeouts: ServerTimeouts = ServerTimeouts()
     behaviour: Behaviour = Behaviour()
 
     @property

@@ -160,11 +160,26 @@ class Engine:
         """As `cancel`, for an answer whose text is complete: it is counted as stopped."""
         self._end(sequence, "stop")
 
-    def _end(self, sequence: Sequence, reason: FinishReason) -> None:
+    def fail(self, sequence: Sequence, error: str) -> None:
+        """As `cancel`, for one that is given up: `error` says why."""
+        self._end(sequence, "error", error)
+
+    def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
         if sequence.finish_reason is None:
-            sequence.finish(reason, self._loop.time())
+            sequence.finish(reason, self._loop.time(), error)
             for worker in self.workers:
                 worker.drop(sequence)
+
+    def refuse(self, why: str) -> None:
+        """Take no new sequences; those that are here go on."""
+        self._closed = self._closed or why
+
+    def abort(self, why: str) -> None:
+        """Take no new sequences and fail all that are here."""
+        self.refuse(why)
+        for worker in self.workers:
+            for sequence in (*worker.waiting, *worker.running):
+                self.fail(sequence, why)
 
     def metrics(self) -> str:
         """The text of /metrics."""

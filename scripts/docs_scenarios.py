@@ -46,6 +46,7 @@ from reference_engine.config import EngineConfig
 from reference_engine.executors import Executor
 from reference_engine.policies import Policy
 from reference_engine.specs import DEVICES, PRESETS, DeviceSpec
+from reference_engine.timeouts import ServerTimeouts
 
 PATH: Final = Path(__file__).parents[1] / "docs" / "scenarios.md"
 
@@ -95,6 +96,7 @@ GROUPS: Final = (
     Group("Telemetry", Telemetry, "`telemetry`: what is read beside the requests"),
     Group("Engine", EngineConfig, "`endpoint.engine` of `reference_engine` and `in_process`"),
     Group("Behaviour", Behaviour, "`endpoint.engine.behaviour`"),
+    Group("Server timeouts", ServerTimeouts, "`endpoint.engine.timeouts`"),
     Group("Executors", Executor, "`endpoint.engine.executor`"),
     Group("Devices", DeviceSpec, "`endpoint.engine.executor.device` of `roofline`, in numbers"),
     Group("Policies", Policy, "`endpoint.engine.policy`"),
@@ -256,6 +258,7 @@ _LINES: Final = {
     "EngineConfig.num_blocks": "KV blocks; unset: what the executor has room for",
     "EngineConfig.max_sequences": "most sequences in one batch",
     "EngineConfig.behaviour": "what random weights cannot decide",
+    "EngineConfig.timeouts": "how long the server waits for whom",
     "Behaviour.tool_call_share": "answers that are tool calls under `tool_choice: auto`",
     "Behaviour.effort": "of requests without `reasoning_effort`",
     "Behaviour.minimal_tokens": "median thinking, by effort",
@@ -749,7 +752,14 @@ endpoint:
     image_tokens: 256
     encoder_cache_tokens: 16384
     prefix_caching: true
+    timeouts: {request_s: 600, drain_s: 30}
     behaviour: {tool_call_share: 0.7, effort: low}
+""",
+    "ServerTimeouts": """
+endpoint:
+  type: reference_engine
+  engine:
+    timeouts: {request_s: 600, body_s: 30, idle_s: 120, stalled_s: 20, drain_s: 30}
 """,
     "Behaviour": """
 endpoint:

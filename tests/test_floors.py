@@ -38,7 +38,7 @@ FLOORS = {
         {"server", ""},  # the public face: Engine, EngineConfig, SamplingParams
         {"engine"},
         {"worker", "config"},
-        {"policies", "executors", "behaviour"},
+        {"policies", "executors", "behaviour", "timeouts"},
         {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},
         {"sequence", "specs", "virtual_time"},
         {"media"},

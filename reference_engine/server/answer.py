@@ -52,6 +52,18 @@ class TokenSource(Protocol):
         """As `cancel`, where the answer is complete as it is."""
         ...
 
+    def fail(self, sequence: Sequence, error: str) -> None:
+        """As `cancel`, for one that is given up: `error` says why."""
+        ...
+
+    def refuse(self, why: str) -> None:
+        """Take no new sequences; those that are here go on."""
+        ...
+
+    def abort(self, why: str) -> None:
+        """Take no new sequences and fail all that are here."""
+        ...
+
     def metrics(self) -> str:
         """Counters and gauges in Prometheus' text format."""
         ...
@@ -118,6 +130,7 @@ class Answer:
         self._stops = StopStrings(stops) if stops and not plan.functions else None
         self._call = CallText(plan.functions) if plan.functions else None
         self.plan = plan
+        self.is_late = False  # its time was up
         self.output_tokens = 0
         self.finish_reason: FinishReason | None = None
 
@@ -192,6 +205,11 @@ class Answer:
     def cancel(self) -> None:
         """Free what the sequence holds, if it still runs."""
         self._engine.cancel(self.sequence)
+
+    def expire(self, limit_s: float) -> None:
+        """Give it up: it has had `limit_s` seconds."""
+        self.is_late = not self.sequence.is_finished
+        self._engine.fail(self.sequence, f"it took longer than {limit_s:g} s")
 
     def _called(self, text: str) -> list[Piece]:
         assert self._call is not None

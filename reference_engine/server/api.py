@@ -23,6 +23,9 @@ from reference_engine.server.protocol.requests import DetokenizeRequest, Tokeniz
 from reference_engine.server.reply import JSON, PROMETHEUS, Reply, as_json
 from reference_engine.server.tokenizer import Tokenizer, open_tokenizer
 from reference_engine.specs import ConfigError
+from reference_engine.timeouts import DEFAULT, ServerTimeouts
+
+_STOPPING = "the server is stopping"
 
 Handler = Callable[[bytes], Awaitable[Reply]]
 
@@ -45,8 +48,10 @@ class Api:
         threads: ThreadPoolExecutor | None = None,
         planner: Planner | None = None,
         image_tokens: int = 256,
+        timeouts: ServerTimeouts = DEFAULT,
     ) -> None:
         self._engine, self._tokenizer, self.model = engine, tokenizer, model
+        self.timeouts = timeouts
         self._prompts = Prompts(tokenizer, threads, image_tokens)
         self._unix_epoch_s = unix_epoch_s
         self._started_s = self._unix_time_s()
@@ -57,6 +62,7 @@ class Api:
             planner=planner or Planner(Behaviour(), tokenizer, is_random=True, seed=0),
             prompts=self._prompts,
             now_s=self._unix_time_s,
+            limit_s=timeouts.request_s,
         )
         self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", generation.chat),
@@ -77,6 +83,14 @@ class Api:
             return await self._handler(method, path)(body)
         except ApiError as error:
             return Reply(error.status, JSON, error.body(), error.headers)
+
+    def refuse(self) -> None:
+        """Answer what is open, and new requests with 503."""
+        self._engine.refuse(_STOPPING)
+
+    def abort(self) -> None:
+        """End with an error what is open."""
+        self._engine.abort(_STOPPING)
 
     def _handler(self, method: str, path: str) -> Handler:
         if path not in self._routes:
@@ -151,4 +165,5 @@ async def open_api(
             threads=threads,
             planner=Planner(config.behaviour, tokenizer, is_random=is_random, seed=config.seed),
             image_tokens=config.image_tokens,
+            timeouts=config.timeouts,
         )

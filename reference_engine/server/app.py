@@ -3,6 +3,7 @@
 A client that goes away cancels its sequence; one that reads slowly holds up nobody else.
 """
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,11 +12,13 @@ from typing import Final
 from aiohttp import web
 
 from reference_engine.server.api import Api
+from reference_engine.server.clients import Client, Clients
 from reference_engine.server.protocol.errors import ApiError
 from reference_engine.server.reply import EventStream
 from reference_engine.specs import EngineError
 
 _MAX_BODY_BYTES: Final = 64 * 2**20
+_CUT_AFTER_S: Final = 0.5  # a client that has been told of the end may take to read that
 _BACKLOG: Final = 4096  # connections that may wait to be accepted: a burst must not be refused
 
 
@@ -51,26 +54,40 @@ async def serve(
     api: Api,
     listener: socket.socket,
     *,
-    grace_s: float = 2.0,
     max_body_bytes: int = _MAX_BODY_BYTES,
 ) -> AsyncIterator[None]:
-    """Answer on a bound socket. On leaving, no new requests are taken and open ones have
-    `grace_s` seconds to end before they are cut. Raises AddressError if another process listens
+    """Answer on a bound socket. On leaving, no new requests are taken and open ones have `drain_s`
+    seconds to end before they end with an error. Raises AddressError if another process listens
     there since."""
+    clients = Clients(api.timeouts.stalled_s)
     app = web.Application(client_max_size=max_body_bytes)
-    app.router.add_route("*", "/{path:.*}", _handler(api))
+    app.router.add_route("*", "/{path:.*}", _handler(api, clients))
     # aiohttp sets TCP_NODELAY on each connection; an access log would cost more than a token.
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=grace_s
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_CUT_AFTER_S,
+        keepalive_timeout=api.timeouts.idle_s,
     )
     await runner.setup()
+    watch = asyncio.create_task(clients.drop_stalled())
     try:
+        site = web.SockSite(runner, listener, backlog=_BACKLOG)
         try:
-            await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+            await site.start()
         except OSError as error:
             raise AddressError(url(listener), error) from error
-        yield
+        try:
+            yield
+        finally:
+            await site.stop()
+            api.refuse()
+            if not await clients.drain(api.timeouts.drain_s):
+                api.abort()
+                await clients.drain(_CUT_AFTER_S)
     finally:
+        watch.cancel()
         await runner.cleanup()
 
 
@@ -80,37 +97,47 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _handler(api: Api) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(api: Api, clients: Clients) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            problem = f"the request body is larger than {request.client_max_size} bytes"
-            return web.Response(
-                status=413, body=ApiError(413, problem).body(), content_type="application/json"
-            )
-        except web.RequestPayloadError as error:  # cut short, or not encoded as its head says
-            problem = f"the request body cannot be read: {error}"
-            return web.Response(
-                status=400, body=ApiError(400, problem).body(), content_type="application/json"
-            )
-        reply = await api.handle(request.method, request.path, body)
-        headers = {"Content-Type": reply.content_type, **reply.headers}
-        if isinstance(reply.body, bytes):
-            return web.Response(status=reply.status, body=reply.body, headers=headers)
-        headers["Cache-Control"] = "no-cache"
-        return await _stream(request, web.StreamResponse(headers=headers), reply.body)
+        with clients.one(request.transport) as client:
+            return await _answer(api, request, client)
 
     return handle
 
 
+async def _answer(api: Api, request: web.Request, client: Client) -> web.StreamResponse:
+    try:
+        async with asyncio.timeout(api.timeouts.body_s):
+            body = await request.read()
+    except TimeoutError:
+        return _refusal(408, f"no whole body came within {api.timeouts.body_s:g} s")
+    except web.HTTPRequestEntityTooLarge:
+        return _refusal(413, f"the request body is larger than {request.client_max_size} bytes")
+    except web.RequestPayloadError as error:  # cut short, or not encoded as its head says
+        return _refusal(400, f"the request body cannot be read: {error}")
+    reply = await api.handle(request.method, request.path, body)
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    if isinstance(reply.body, bytes):
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
+    headers["Cache-Control"] = "no-cache"
+    return await _stream(request, web.StreamResponse(headers=headers), reply.body, client)
+
+
+def _refusal(status: int, problem: str) -> web.Response:
+    body = ApiError(status, problem).body()
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
 async def _stream(
-    request: web.Request, response: web.StreamResponse, events: EventStream
+    request: web.Request, response: web.StreamResponse, events: EventStream, client: Client
 ) -> web.StreamResponse:
+    time_s = asyncio.get_running_loop().time
     try:
         await response.prepare(request)
         async for event in events:
+            client.writing_since_s = time_s()
             await response.write(event)
+            client.writing_since_s = None
         await response.write_eof()
     except ConnectionResetError:
         pass  # the client has gone: there is nobody left to tell

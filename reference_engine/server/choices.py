@@ -27,13 +27,24 @@ _TIMING_OF: Final = {
 
 
 class Choices:
-    """The answers, numbered from 0, `n` to each prompt. Leaving early cancels them all."""
+    """The answers, numbered from 0, `n` to each prompt. Leaving early cancels them all; after
+    `limit_s` seconds they are given up."""
 
-    def __init__(self, answers: Sequence[Answer], n: int = 1) -> None:
+    def __init__(self, answers: Sequence[Answer], n: int = 1, limit_s: float | None = None) -> None:
         self._answers, self._n = answers, n
+        self._limit: asyncio.TimerHandle | None = None
+        if limit_s is not None:
+            loop = asyncio.get_running_loop()
+            self._limit = loop.call_later(limit_s, self._expire, limit_s)
+
+    def _expire(self, limit_s: float) -> None:
+        for answer in self._answers:
+            answer.expire(limit_s)
 
     def cancel(self) -> None:
         """Free what still runs."""
+        if self._limit is not None:
+            self._limit.cancel()
         for answer in self._answers:
             answer.cancel()
 
@@ -163,4 +174,6 @@ def _raise_failure(answer: Answer) -> None:
     if answer.finish_reason in ("error", "cancelled"):
         said = answer.sequence.error or "it was cancelled"
         problem = f"the engine could not finish this answer: {said}"
+        if answer.is_late:
+            raise ApiError(504, problem, code="timeout")
         raise ApiError(500, problem, code="engine_error")

@@ -45,7 +45,8 @@ class Asked(NamedTuple):
 
 
 class Generation:
-    """The generating handlers of one model. `now_s` is the Unix time that answers carry."""
+    """The generating handlers of one model. `now_s` is the Unix time that answers carry,
+    `limit_s` what a request may take."""
 
     def __init__(
         self,
@@ -56,9 +57,11 @@ class Generation:
         planner: Planner,
         prompts: Prompts,
         now_s: Callable[[], int],
+        limit_s: float | None = None,
     ) -> None:
         self._engine, self._tokenizer, self.model = engine, tokenizer, model
         self._planner, self._prompts, self._now_s = planner, prompts, now_s
+        self._limit_s = limit_s
 
     async def chat(self, body: bytes) -> Reply:
         request = read_body(body, ChatRequest)
@@ -98,7 +101,7 @@ class Generation:
         params = SamplingParams(max_tokens=1, temperature=0.0, embed=True)
         self._refuse_too_long(max(map(len, prompts)), 1, "input")
         answers: list[Answer] = []
-        choices = Choices(answers)
+        choices = Choices(answers, limit_s=self._limit_s)
         try:
             for prompt_ids in prompts:
                 sequence = self._submit(Asked(prompt_ids, params, None, None, ()), "input")
@@ -138,7 +141,7 @@ class Generation:
         self._refuse_too_long(max(map(len, prompts)), params.max_tokens, param)
         plans = [plan(index) for index in range(n)] * len(prompts)
         answers: list[Answer] = []
-        choices = Choices(answers, n)
+        choices = Choices(answers, n, self._limit_s)
         try:
             for index, (one, guide) in enumerate(plans):
                 own = for_choice(params, one.reasoning_tokens, index % n)

@@ -66,6 +66,29 @@ def test_it_logs_what_it_emits(tmp_path: Path) -> None:
     assert all(asked_s < line["at_s"] < answered_s for line in lines)
 
 
+def test_a_second_signal_does_not_wait_for_open_requests(tmp_path: Path) -> None:
+    """The first lets them end, however long they take; whoever signals again is obeyed."""
+    path = tmp_path / "engine.json"
+    slow = {"type": "roofline", "overhead_s": 0.5}
+    path.write_text(json.dumps({"executor": slow, "timeouts": {"drain_s": 600}}))
+    with started("--config", str(path)) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        body = {"prompt": "abc", "max_tokens": 1000, "ignore_eos": True, "stream": True}
+        request = urllib.request.Request(
+            f"{ready['url']}/v1/completions", json.dumps(body).encode()
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            response.readline()
+            process.send_signal(signal.SIGTERM)
+            response.readline()
+            for _ in range(2):
+                assert response.readline().startswith((b"data: {", b"\n"))
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == -signal.SIGTERM
+
+
 def test_it_ends_with_its_parent() -> None:
     """End of standard input is the parent's death: nothing is left behind."""
     with started(*FAST, "--exit-with-parent") as process:

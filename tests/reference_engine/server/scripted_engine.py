@@ -30,6 +30,7 @@ class ScriptedEngine:
         )
         self.cached_tokens, self.fails_after, self.is_stuck = cached_tokens, fails_after, is_stuck
         self.sequences: list[Sequence] = []
+        self._ends: dict[int, asyncio.Event] = {}  # of those that were given up
         self.is_healthy = True
         self.refusal: EngineError | None = None
         self.is_waiting = asyncio.Event()  # set once a stuck one has emitted all it will
@@ -58,7 +59,8 @@ class ScriptedEngine:
                 return
             if self.is_stuck and position >= len(self.ids):
                 self.is_waiting.set()
-                await asyncio.get_running_loop().create_future()
+                await self._ended(sequence).wait()
+                return
             await asyncio.sleep(0)
             token_id = self.ids[min(position, len(self.ids) - 1)]
             sequence.output_ids.append(token_id)
@@ -76,6 +78,22 @@ class ScriptedEngine:
     def stop(self, sequence: Sequence) -> None:
         if not sequence.is_finished:
             sequence.finish("stop", 0.0)
+
+    def fail(self, sequence: Sequence, error: str) -> None:
+        if not sequence.is_finished:
+            sequence.finish("error", 0.0, error)
+            self._ended(sequence).set()
+
+    def refuse(self, why: str) -> None:
+        self.is_healthy, self.refusal = False, EngineError(why)
+
+    def abort(self, why: str) -> None:
+        self.refuse(why)
+        for sequence in self.sequences:
+            self.fail(sequence, why)
+
+    def _ended(self, sequence: Sequence) -> asyncio.Event:
+        return self._ends.setdefault(sequence.id, asyncio.Event())
 
     def metrics(self) -> str:
         return "scripted_sequences_total 0\n"

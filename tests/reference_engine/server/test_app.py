@@ -17,6 +17,7 @@ from reference_engine.executors import Roofline
 from reference_engine.server.api import Api, open_api
 from reference_engine.server.app import AddressError, bind, serve, url
 from reference_engine.server.tokenizer import ByteTokenizer
+from reference_engine.timeouts import ServerTimeouts
 from tests.reference_engine.server.scripted_engine import ScriptedEngine
 
 MODEL = "tiny-byte"
@@ -27,7 +28,8 @@ HELLO: Any = [{"role": "user", "content": "hello"}]
 @asynccontextmanager
 async def listening(api: Api) -> AsyncIterator[str]:
     listener = bind("127.0.0.1", 0)
-    async with serve(api, listener, grace_s=0.1):
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # connections take it over
+    async with serve(api, listener):
         yield url(listener)
 
 
@@ -43,9 +45,12 @@ async def client() -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 @asynccontextmanager
-async def scripted(engine: ScriptedEngine) -> AsyncIterator[aiohttp.ClientSession]:
+async def scripted(
+    engine: ScriptedEngine, **timeouts: float
+) -> AsyncIterator[aiohttp.ClientSession]:
+    patience = ServerTimeouts(**{"drain_s": 0.1, **timeouts})
     async with (
-        listening(Api(engine, ByteTokenizer(), "scripted")) as base_url,
+        listening(Api(engine, ByteTokenizer(), "scripted", timeouts=patience)) as base_url,
         aiohttp.ClientSession(base_url) as session,
     ):
         yield session
@@ -190,17 +195,123 @@ async def test_a_client_that_goes_away_cancels_its_sequence() -> None:
     assert engine.sequences[0].finish_reason == "cancelled"
 
 
-async def test_stopping_the_server_cuts_open_streams() -> None:
-    """After the grace a stream that would go on forever is ended and its sequence freed."""
+STREAM = {"prompt": "x", "stream": True, "max_tokens": 100}
+
+
+def last_event(text: str) -> Any:
+    """The last event before the end, decoded; None for `[DONE]`."""
+    data = text.strip().split("\n\n")[-1].removeprefix("data: ")
+    return None if data == "[DONE]" else json.loads(data)
+
+
+async def test_stopping_the_server_ends_open_streams_with_an_error() -> None:
+    """What would go on forever is told after the drain time; its sequence is freed."""
     engine = ScriptedEngine(list(b"abc"), is_stuck=True)
+    api = Api(engine, ByteTokenizer(), "scripted", timeouts=ServerTimeouts(drain_s=0.1))
     async with aiohttp.ClientSession() as session:
-        async with listening(Api(engine, ByteTokenizer(), "scripted")) as base_url:
-            body = {"prompt": "x", "stream": True, "max_tokens": 100}
-            response = await session.post(f"{base_url}/v1/completions", json=body)
+        async with listening(api) as base_url:
+            response = await session.post(f"{base_url}/v1/completions", json=STREAM)
             await engine.is_waiting.wait()
-        with pytest.raises(aiohttp.ClientPayloadError):
-            await response.read()
-    assert engine.sequences[0].finish_reason == "cancelled"
+        error = last_event(await response.text())["error"]
+    assert "the server is stopping" in error["message"]
+    assert engine.sequences[0].finish_reason == "error"
+
+
+async def test_a_stopping_server_finishes_what_is_open() -> None:
+    """A stream that ends within the drain time is whole; new requests are refused meanwhile, and
+    new connections too."""
+    slow = EngineConfig(
+        model="tiny",
+        model_name=MODEL,
+        executor=Roofline(overhead_s=0.02),
+        timeouts=ServerTimeouts(drain_s=60),
+    )
+    body = {"prompt": "abc", "stream": True, "max_tokens": 30, "ignore_eos": True}
+    async with open_api(slow) as api, aiohttp.ClientSession() as session:
+        async with listening(api) as base_url:
+            response = await session.post(f"{base_url}/v1/completions", json=body)
+            kept = await session.get(f"{base_url}/health")  # a second connection, kept alive
+            assert await kept.json() == {"status": "ok"}
+            api.refuse()
+            late = await session.post(f"{base_url}/v1/completions", json=body)
+            assert (late.status, (await late.json())["error"]["code"]) == (503, "engine_closed")
+            assert (await session.get(f"{base_url}/health")).status == 503
+        text = await response.text()
+        assert last_event(text) is None
+        assert text.count('"finish_reason":"length"') == 1
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.get(f"{base_url}/health")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_request_has_its_time_limit(stream: bool) -> None:
+    """504 where nothing was sent yet, else an error event; the sequence is freed."""
+    engine = ScriptedEngine(list(b"abc"), is_stuck=True)
+    async with scripted(engine, request_s=0.1) as session:
+        response = await session.post("/v1/completions", json=STREAM | {"stream": stream})
+        text = await response.text()
+    error = last_event(text)["error"]
+    assert response.status == (200 if stream else 504)
+    assert error["code"] == "timeout"
+    assert error["message"].endswith("it took longer than 0.1 s")
+    assert engine.sequences[0].finish_reason == "error"
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    """408 in OpenAI's form; the head alone holds nobody."""
+    async with scripted(ScriptedEngine([1]), body_s=0.1) as session:
+        address = session._base_url
+        assert address is not None
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+        answer = await reader.readuntil(b"}}")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"no whole body came within 0.1 s" in answer
+        writer.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_connection_without_a_request_is_closed(begun: bytes) -> None:
+    """Whether it says nothing or never ends its head."""
+    async with scripted(ScriptedEngine([1]), idle_s=0.1) as session:
+        address = session._base_url
+        assert address is not None
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(begun)
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+        writer.close()
+
+
+@asynccontextmanager
+async def never_reading(base_url: str, body: dict[str, Any]) -> AsyncIterator[socket.socket]:
+    """A client that sends its request and takes nothing of the answer."""
+    host, port = base_url.removeprefix("http://").split(":")
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((host, int(port)))
+        data = json.dumps(body).encode()
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data)
+        deaf.sendall(head + data)
+        yield deaf
+
+
+async def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody() -> None:
+    """Others stream on beside it; what waits for it in the server stays small; after the limit its
+    connection is cut and its sequence freed."""
+    engine = ScriptedEngine(list(b"abc"), max_model_len=1_000_000)
+    endless = STREAM | {"max_tokens": 999_000}
+    async with scripted(engine, stalled_s=1.0) as session:
+        assert session._base_url is not None
+        async with never_reading(str(session._base_url).rstrip("/"), endless):
+            while not engine.sequences:
+                await asyncio.sleep(0.01)
+            for _ in range(5):
+                beside = await session.post("/v1/completions", json=STREAM)
+                assert last_event(await beside.text()) is None
+            await asyncio.wait_for(engine.is_cancelled.wait(), 60)
+        slow = engine.sequences[0]
+        assert slow.finish_reason == "cancelled"
+        assert 10 < len(slow.output_ids) < 5_000  # about 200 bytes each: buffers, and no more
 
 
 @pytest.mark.parametrize(
