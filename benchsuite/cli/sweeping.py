@@ -70,7 +70,7 @@ def sweep(
     from benchsuite.metrics.goodput import Goal
     from benchsuite.scenario import load
     from benchsuite.sweep import goodput as goodput_search
-    from benchsuite.sweep import grid, page, plan, runs
+    from benchsuite.sweep import grid, page, plan, report, runs
 
     stderr = new_console(stderr=True)
     settings = tuple(overrides)
@@ -99,6 +99,7 @@ def sweep(
         found = goodput_search.search(
             scenario, settings, goal, criterion, out, run=run, say=say, num_gpus=gpus
         )
+        report.write_goodput(found, page.sentence(found), out)
         page.show_goodput(found, new_console(), out)
         raise typer.Exit(OK if found.goodput.rate is not None else INVALID)
     told = plan.matrix(matrix) if matrix else plan.Matrix()
@@ -110,6 +111,7 @@ def sweep(
         seed=load(scenario, settings).seed,
     )
     index = grid.sweep(scenario, settings, points, out, run=run, say=say)
+    report.write_sweep(index, out)
     page.show_sweep(index, new_console(), out)
     are_valid = all(entry.verdict == "valid" for entry in index.entries)
     raise typer.Exit(OK if are_valid else INVALID)

@@ -94,7 +94,8 @@ class _Gaps(NamedTuple):
     is_exposed: BoolArray  # [pieces]; somebody else's prefill was in flight
 
 
-def _gaps(data: RunData) -> _Gaps:
+def _began(data: RunData) -> tuple[FloatArray, FloatArray, Counts]:
+    """Gaps that began in the window: their lengths, when they began, and prefills of others."""
     found = data.arrivals
     start_s, end_s = found.at_s[:-1], found.at_s[1:]
     window_start_s, window_end_s = data.window_s
@@ -105,6 +106,12 @@ def _gaps(data: RunData) -> _Gaps:
     # Its own prefill is over by then. Whoever gets a first token within the tolerance got it in
     # the step that this gap begins with.
     others = _counts(data.sent_s, np.fmin(data.first_token_s, data.finished_s) - tolerance_s)
+    return length_s, start_s, others
+
+
+def _gaps(data: RunData) -> _Gaps:
+    length_s, start_s, others = _began(data)
+    window_start_s, window_end_s = data.window_s
     decoding = data.once(in_decode)
     blocks_s = np.linspace(window_start_s, window_end_s, BLOCKS, endpoint=False)
     edge_s = np.unique(np.concatenate((others.at_s, decoding.at_s, blocks_s)))
@@ -116,6 +123,13 @@ def _gaps(data: RunData) -> _Gaps:
         _at(decoding, edge_s),
         _at(others, edge_s) > 0,
     )
+
+
+def beside_prefill(data: RunData) -> tuple[FloatArray, BoolArray]:
+    """Gaps between arrivals of one answer that began in the window, each in seconds, and whether
+    somebody else's prefill was in flight then; both [gaps]."""
+    length_s, start_s, others = _began(data)
+    return length_s, _at(others, start_s) > 0
 
 
 def lacks_contrast(data: RunData) -> str | None:

@@ -16,7 +16,7 @@ HEADLINE = (("ttft", "p50"), ("ttft", "p99"), ("tpot", "p50"), ("output_token_ra
 def show_goodput(found: goodput.Found, console: Console, folder: Path) -> None:
     """The rate with its interval, what it rests on, and where it lies."""
     told = found.goodput
-    console.print(_sentence(found), highlight=False, soft_wrap=True)
+    console.print(sentence(found), highlight=False, soft_wrap=True)
     if found.per_gpu is not None:
         console.print(
             f"Per GPU ({found.num_gpus}): {number(found.per_gpu)}/s",
@@ -50,9 +50,11 @@ def show_goodput(found: goodput.Found, console: Console, folder: Path) -> None:
         )
     console.print(table)
     console.print(f"All of it: {folder / goodput.FILE_NAME}", highlight=False, soft_wrap=True)
+    _show_report(console, folder)
 
 
-def _sentence(found: goodput.Found) -> str:
+def sentence(found: goodput.Found) -> str:
+    """What was found, in one line."""
     told = found.goodput
     low, high = told.interval
     if told.rate is None:
@@ -87,3 +89,8 @@ def show_sweep(found: grid.Sweep, console: Console, folder: Path) -> None:
     console.print(
         f"All metrics of all runs: {folder / grid.TABLE_NAME}", highlight=False, soft_wrap=True
     )
+    _show_report(console, folder)
+
+
+def _show_report(console: Console, folder: Path) -> None:
+    console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

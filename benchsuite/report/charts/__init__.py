@@ -5,7 +5,10 @@ from typing import Final
 from benchsuite.records.table import RunData
 from benchsuite.report.charts.base import Chart, Draw
 from benchsuite.report.charts.distributions import e2e_latency, itl, tpot, ttft
+from benchsuite.report.charts.objectives import slo_scale
 from benchsuite.report.charts.outcomes import attainment, errors, waterfall
+from benchsuite.report.charts.overlap import interference
+from benchsuite.report.charts.sessions import session_timelines, turn_costs
 from benchsuite.report.charts.timelines import (
     arrivals,
     in_flight,
@@ -21,11 +24,15 @@ CHARTS: Final[tuple[Draw, ...]] = (
     tpot,
     itl,
     e2e_latency,
+    slo_scale,
+    interference,
+    turn_costs,
     ttft_over_time,
     itl_over_time,
     in_flight,
     throughput,
     arrivals,
+    session_timelines,
     waterfall,
     errors,
 )

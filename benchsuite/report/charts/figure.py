@@ -194,6 +194,12 @@ def add_dots(
     )
 
 
+def hatched(colour: str, shape: str) -> dict[str, Any]:
+    """Strokes in the paper's colour over a bar, so that it is told apart without its colour too.
+    Without a background of its own a hatched bar has none."""
+    return {"shape": shape, "bgcolor": colour, "fgcolor": PAPER, "size": 6, "solidity": 0.25}
+
+
 def add_line(figure: Figure, name: str, at_s: FloatArray, values_s: FloatArray) -> None:
     """A line through the middle of the dots."""
     figure.add_scatter(

@@ -11,10 +11,10 @@ from benchsuite.report.charts.figure import (
     BLUE,
     INK,
     MUTED,
-    PAPER,
     PURPLE,
     VERMILLION,
     empty,
+    hatched,
     milli,
 )
 from benchsuite.report.charts.plotly_figure import Figure
@@ -127,7 +127,7 @@ def waterfall(result: RunResult, data: RunData) -> Chart | None:
             marker={
                 "color": colour,
                 "line": {"width": 0},
-                "pattern": {"shape": pattern, "fgcolor": PAPER, "size": 5, "solidity": 0.3},
+                "pattern": hatched(colour, pattern),
             },
             hovertemplate=f"%{{y}}, {name}: %{{x:,.4~g}} ms",
         )

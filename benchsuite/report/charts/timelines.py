@@ -9,6 +9,7 @@ from benchsuite.metrics import latency
 from benchsuite.records.table import FloatArray, RunData
 from benchsuite.report.charts.base import Chart, Points, Table, per_request, per_token
 from benchsuite.report.charts.figure import (
+    GREEN,
     INK,
     VERMILLION,
     add_dots,
@@ -92,8 +93,9 @@ def in_flight(result: RunResult, data: RunData) -> Chart | None:
     at_s, count = running_count(sent_s, end_s)
     figure = over_time(result, "requests")
     add_steps(figure, "in flight", at_s, count)
-    waiting = running_count(sent_s, first_s)
+    waiting, decoding = running_count(sent_s, first_s), running_count(first_s, end_s)
     add_steps(figure, "waiting for a first token", *waiting, VERMILLION, "dot")
+    add_steps(figure, "decoding", *decoding, GREEN, "dash")
     mean = float(np.sum(end_s - sent_s)) / max(result.duration_s, 1e-9)
     peak = int(count.argmax())
     return Chart(
@@ -101,10 +103,27 @@ def in_flight(result: RunResult, data: RunData) -> Chart | None:
         title="How many requests were in flight?",
         reading=f"{number(mean)} on average, at most {number(float(count[peak]))}, "
         f"{number(float(at_s[peak]))} s into the run. "
+        f"{_phases(result)}"
         "A line that keeps rising means that more is asked than the server can do.",
         figure=figure,
-        table=_levels(at_s, count, result.duration_s, "in flight"),
+        table=_side_by_side(
+            _levels(at_s, count, result.duration_s, "in flight"),
+            _levels(*waiting, result.duration_s, "waiting for a first token"),
+            _levels(*decoding, result.duration_s, "decoding"),
+        ),
         note=_turns_note(at_s),
+    )
+
+
+def _phases(result: RunResult) -> str:
+    """Means of the window, of those before and after their first token."""
+    found = [result.summaries.get(f"{phase}_concurrency") for phase in ("prefill", "decode")]
+    means = [each.mean for each in found if each is not None and each.mean is not None]
+    if len(means) < 2:
+        return ""
+    return (
+        f"In the measured window {number(means[0])} waited for a first token on average, the "
+        f"server's queue included, and {number(means[1])} were decoding. "
     )
 
 
@@ -259,3 +278,9 @@ def _levels(at_s: FloatArray, level: FloatArray, end_s: float, name: str) -> Tab
     values = np.where(index < 0, 0.0, level[np.maximum(index, 0)])
     rows = zip(moments_s.tolist(), values.tolist(), strict=True)
     return Table(("at", name), tuple((f"{number(t)} s", number(x)) for t, x in rows))
+
+
+def _side_by_side(first: Table, *others: Table) -> Table:
+    """Tables whose first column is the same."""
+    rows = ((*row, *(each.rows[at][-1] for each in others)) for at, row in enumerate(first.rows))
+    return Table((*first.head, *(each.head[-1] for each in others)), tuple(rows))

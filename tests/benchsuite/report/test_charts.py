@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchsuite.metrics.base import Summary
+from benchsuite.metrics.overlap import beside_prefill
+from benchsuite.metrics.token_costs import Gamma
 from benchsuite.records.table import RunData
 from benchsuite.report.charts import charts
 from benchsuite.report.charts.base import Chart, plain, slowest
@@ -212,3 +215,92 @@ def test_text_reaches_plotly_as_letters(text: str) -> None:
     assert not set("<>&\n") & set(shown)
     assert "%{" not in shown
     assert len(shown) <= 60
+
+
+def agents(data: RunData, turns: int = 3, pause_s: float = 1.0) -> RunData:
+    """`data` as sessions of `turns` requests, one after the other, each `pause_s` apart."""
+    num = len(data)
+    turn = np.arange(num) % turns
+    start_s = np.arange(num) // turns * 10.0 + turn * (0.5 + pause_s)
+    return replace(
+        data,
+        session_id=np.arange(num) // turns,
+        turn=turn,
+        due_s=start_s,
+        sent_s=start_s,
+        first_token_s=start_s + 0.2,
+        last_token_s=start_s + 0.5,
+        finished_s=start_s + 0.5,
+        cached_tokens=np.where(turn == 0, 0, 100),
+        planned_due_s=start_s,
+        window_s=(0.0, float(start_s[-1]) + 1),
+    )
+
+
+def test_sessions_show_their_pauses() -> None:
+    """From the end of an answer to the next request; single requests make no session."""
+    data = agents(make_data(12, 4, fail=0))
+    bars = {bar.name: bar for bar in checked(drawn(data)["sessions"]).data}
+    assert len(bars["paused"].x) == 8
+    assert bars["paused"].x == pytest.approx([1.0] * 8)
+    assert bars["to first token"].x == pytest.approx([0.2] * 12)
+    assert bars["paused"].base[:2] == pytest.approx([0.5, 2.0])
+    assert "sessions" not in drawn(make_data(12, 4))
+
+
+def test_turns_are_charged_in_pte_where_gamma_is_known() -> None:
+    """Computed prompt, cached prompt, and gamma * prompt * output, each a mean over the turn."""
+    data = agents(make_data(12, 4, fail=0))
+    prompt, output = float(data.prompt_tokens[0]), float(data.output_tokens[0])
+    plain_bars = {bar.name: bar.y for bar in checked(drawn(data)["turn-costs"]).data}
+    assert plain_bars["answer"] == pytest.approx([output] * 3)
+    gamma = Gamma(value=0.01, peak="dense", flops_per_byte=100.0, active_params=1e9)
+    chart = drawn(data, gammas={"pte_paper": gamma})["turn-costs"]
+    bars = {bar.name: bar.y for bar in checked(chart).data}
+    assert bars["decoding"] == pytest.approx([0.01 * prompt * output] * 3)
+    assert bars["prompt, from the cache"] == pytest.approx([0, *[min(100, prompt)] * 2])
+    assert bars["prompt, computed"] == pytest.approx([prompt, *[prompt - min(100, prompt)] * 2])
+
+
+def test_the_slo_scale_is_one_where_the_limit_is_what_was_needed() -> None:
+    """At the factor named, that share of the requests meets every limit; failures never do."""
+    data = make_data(200, 10, fail=2, classes=("default",))
+    result = make_result(data, scenario={"slo": {"default": {"ttft": 0.25}}})
+    chart = {chart.key: chart for chart in charts(result, data)}["slo-scale"]
+    line = checked(chart).data[0]
+    at_one = max(y for x, y in zip(line.x, line.y, strict=True) if x <= 1)
+    counted = data.in_window & ~np.isnan(data.sent_s)
+    met = data.ok & (data.first_token_s - data.origin_s <= 0.25)
+    assert at_one == pytest.approx(met[counted].mean())
+    assert max(line.y) == pytest.approx(data.ok[counted].mean())
+
+
+def test_interference_is_drawn_if_it_was_measured() -> None:
+    """Both kinds of gaps, with as many as the metric had."""
+    data = make_data(300, 40, rate=30.0)
+    told = {
+        name: Summary(metric=name, title=name, unit="s", better="lower", n=1, mean=0.002)
+        for name in ("prefill_interference", "prefill_interference_share")
+    }
+    chart = drawn(data, summaries=told)["interference"]
+    length_s, is_beside = beside_prefill(data)
+    assert is_beside.any()
+    assert not is_beside.all()
+    assert f"{np.count_nonzero(is_beside):,}" in chart.table.head[2]
+    assert [trace.name for trace in checked(chart).data] == [
+        "no prefill beside",
+        "a prefill beside",
+    ]
+    assert len(length_s) == len(is_beside)
+    assert "interference" not in drawn(data)
+
+
+def test_hatched_bars_have_a_colour() -> None:
+    """Strokes in the paper's colour on nothing cannot be seen."""
+    found = drawn(agents(make_data(12, 4, fail=0)))
+    bars = [
+        bar for key in ("waterfall", "sessions", "turn-costs") for bar in found[key].figure.traces
+    ]
+    assert bars
+    for bar in bars:
+        assert bar["marker"]["pattern"]["bgcolor"] == bar["marker"]["color"]

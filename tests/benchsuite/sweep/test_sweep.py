@@ -17,7 +17,7 @@ from benchsuite.results.environment import Environment
 from benchsuite.results.facts import Facts
 from benchsuite.results.result import RunResult
 from benchsuite.scenario import Scenario, load, save
-from benchsuite.sweep import goodput, grid, page
+from benchsuite.sweep import goodput, grid, page, report
 from benchsuite.sweep.plan import axis, points
 from benchsuite.sweep.runs import once, runs_with, seed
 from tests.queues import highest_rate, simulate, within_md1
@@ -113,6 +113,10 @@ def test_a_sweep_runs_each_point_and_goes_on_where_it_stopped(path: Path, tmp_pa
     assert rows[0].startswith("arrivals.rate,repeat,id,verdict,ttft_n,ttft_mean")
     assert len(rows) == 5
     page.show_sweep(longer, Console(quiet=True), tmp_path / "out")
+    report.write_sweep(longer, tmp_path / "out")
+    text = (tmp_path / "out" / report.FILE_NAME).read_text()
+    assert text.index("rate=2") < text.index("rate=4")
+    assert "Every run is valid" in text
 
 
 def test_an_engine_that_starts_anew_gets_the_same_prompts_at_every_point(path: Path) -> None:
@@ -178,6 +182,8 @@ def test_a_search_finds_the_knee_and_takes_up_what_was_run(path: Path, tmp_path:
     kept = json.loads((tmp_path / "out" / goodput.FILE_NAME).read_text())
     assert kept["goodput"]["rate"] == found.goodput.rate
     page.show_goodput(found, Console(quiet=True), tmp_path / "out")
+    report.write_goodput(found, page.sentence(found), tmp_path / "out")
+    assert page.sentence(found)[2:20] in (tmp_path / "out" / report.FILE_NAME).read_text()
 
 
 def test_throughput_at_a_mean_e2e_latency(path: Path, tmp_path: Path) -> None:
