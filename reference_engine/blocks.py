@@ -19,6 +19,19 @@ def blocks_needed(num_tokens: int, block_size: int) -> int:
     return -(-num_tokens // block_size)
 
 
+class HeldBlocks:
+    """Blocks of a sequence that has left them behind, while its KV is on its way."""
+
+    __slots__ = ("block_table", "num_published_blocks")
+
+    def __init__(self, sequence: Sequence) -> None:
+        """Take over the sequence's references; it is left without blocks."""
+        self.block_table = sequence.block_table
+        self.num_published_blocks = sequence.num_published_blocks
+        sequence.block_table = []
+        sequence.num_published_blocks = 0
+
+
 class PrefixHit(NamedTuple):
     """What of a sequence's tokens stands in the pool already."""
 
@@ -96,7 +109,7 @@ class BlockPool:
                 self._block_of[hashes[index]] = block
         sequence.num_published_blocks = whole
 
-    def free(self, sequence: Sequence) -> None:
+    def free(self, sequence: Sequence | HeldBlocks) -> None:
         """Drop its references. What was published stays until evicted, ends of chains first."""
         for block in reversed(sequence.block_table):
             self._references[block] -= 1
@@ -112,7 +125,7 @@ class BlockPool:
         """Blocks that would become free if it alone gave up its own."""
         return sum(self._references[block] == 1 for block in sequence.block_table)
 
-    def check(self, sequences: Iterable[Sequence]) -> None:
+    def check(self, sequences: Iterable[Sequence | HeldBlocks]) -> None:
         """Assert the invariant, given all sequences that hold blocks: nothing leaks, nothing is
         handed out twice, and the hash index is exact.
         """

@@ -8,14 +8,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from reference_engine.blocks import blocks_needed
 from reference_engine.config import EngineConfig
 from reference_engine.emit_log import EmitLog
 from reference_engine.executors.base import StepExecutor
 from reference_engine.media import Placed
-from reference_engine.sequence import FinishReason, Guide, SamplingParams, Sequence
+from reference_engine.sequence import FinishReason, Guide, Phase, SamplingParams, Sequence
 from reference_engine.specs import EngineError
 from reference_engine.stats import Gauges, Stats
 from reference_engine.worker import Worker
@@ -61,6 +61,7 @@ class Engine:
                 prefix_caching=config.prefix_caching,
                 emit_log=emit_log,
                 encoder_cache_tokens=config.encoder_cache_tokens,
+                send_on=self._send_on,
             )
             for role, executor in zip(config.policy.workers(), executors, strict=True)
         )
@@ -77,7 +78,8 @@ class Engine:
         """Load the model and run until the block is left. Raises ConfigError."""
         capacity = config.capacity()
         executors = tuple(
-            config.executor.build(config.source, capacity) for _ in config.policy.workers()
+            config.executor.build(config.source, capacity, number)
+            for number in range(len(config.policy.workers()))
         )
         try:
             engine = cls(config, executors, emit_log)
@@ -129,9 +131,24 @@ class Engine:
         if self._emit_log is not None:
             sequence.on_phase = self._emit_log.phase
             self._emit_log.phase(sequence, sequence.phase, sequence.arrived_s)
-        views = tuple(worker.view() for worker in self.workers)
-        self.workers[self.config.policy.route(sequence, views)].add(sequence)
+        self._next_worker(sequence).add(sequence)
         return sequence
+
+    def _next_worker(self, sequence: Sequence) -> Worker:
+        if len(self.workers) == 1:
+            return self.workers[0]
+        views = tuple(worker.view() for worker in self.workers)
+        return self.workers[self.config.policy.route(sequence, views)]
+
+    def _send_on(self, source: Worker, sequence: Sequence, kv: Any) -> None:
+        """Its phase at `source` is over: hand it over with what was made of it there."""
+        target = self._next_worker(sequence)
+        if sequence.block_table:
+            target.arrivals.expect(sequence, source, kv)
+        elif sequence.phase is Phase.TRANSFERRING:
+            target.arrivals.read(sequence, source)
+        else:
+            target.add(sequence)
 
     async def tokens(self, sequence: Sequence) -> AsyncIterator[int]:
         """Ids as they are sampled; afterwards `finish_reason` is set. For one reader.
@@ -243,6 +260,6 @@ class Engine:
         self._closed = self._closed or why
         now_s = self._loop.time()
         for worker in self.workers:
-            for sequence in (*worker.waiting, *worker.running):
+            for sequence in worker.sequences():
                 if sequence.finish_reason is None:
                     sequence.finish(reason, now_s, why if reason == "error" else None)

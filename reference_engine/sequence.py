@@ -51,6 +51,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
     priority: int = 0  # lower first
+    ttft_slo_s: Annotated[float, Meta(gt=0)] | None = None  # until its first token; for `deadline`
     embed: bool = False  # also keep the mean of the prompt's hidden states
 
     @property
@@ -109,6 +110,7 @@ class Sequence:
         "num_cached_tokens",
         "num_computed_tokens",
         "num_encoded",
+        "num_layers_done",
         "num_preemptions",
         "num_prompt_tokens",
         "num_published_blocks",
@@ -147,6 +149,7 @@ class Sequence:
         self.phase = Phase.WAITING
         self.num_computed_tokens = 0
         self.num_cached_tokens = 0
+        self.num_layers_done = 0  # that the tokens after those computed have passed already
         self.num_preemptions = 0
         self.media = media
         self.num_encoded = 0  # of `media`, in order: their encoder outputs are held

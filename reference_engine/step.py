@@ -47,17 +47,19 @@ class Step(NamedTuple):
     """One iteration of a worker. A sequence stands in at most one of the first three, and among
     what is encoded only if in none of them.
 
-    `preempt` are first stripped of their blocks and go back to waiting (recompute).
+    `preempt` are first stripped of their blocks and go back to waiting (recompute). `receive` are
+    given blocks here; their KV comes from the worker that prefilled them while steps go on.
     """
 
     prefill: tuple[PrefillWork, ...] = ()
     decode: tuple[DecodeWork, ...] = ()
     preempt: tuple[Sequence, ...] = ()
     encode: tuple[EncodeWork, ...] = ()
+    receive: tuple[Sequence, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.prefill or self.decode or self.preempt or self.encode)
+        return not (self.prefill or self.decode or self.preempt or self.encode or self.receive)
 
 
 class StepOutput(NamedTuple):

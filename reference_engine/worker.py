@@ -6,13 +6,15 @@ Only `_prepare` (before a step), `commit` (after it) and `_remove` change sequen
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-from reference_engine.blocks import BlockPool
+from reference_engine.arrivals import Arrivals, insert
+from reference_engine.blocks import BlockPool, HeldBlocks, blocks_needed
 from reference_engine.emit_log import EmitLog
 from reference_engine.encoder_cache import EncoderCache
 from reference_engine.executors.base import StepExecutor
+from reference_engine.media import Media
 from reference_engine.policies.base import Role, SchedulingPolicy, WorkerView
 from reference_engine.sequence import Phase, Sequence
 from reference_engine.specs import Capacity
@@ -38,13 +40,23 @@ class Worker:
         prefix_caching: bool = True,
         emit_log: EmitLog | None = None,
         encoder_cache_tokens: int = 0,
+        send_on: Callable[["Worker", Sequence, Any], None] | None = None,
     ) -> None:
+        """`send_on(worker, sequence, kv)` finds the next worker of one whose phase here is over;
+        needed unless the role is ANY.
+        """
         self.role = role
         self.executor = executor
         self.capacity = capacity
         self.pool = BlockPool(capacity.num_blocks, capacity.block_size, caching=prefix_caching)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+        self.arrivals = Arrivals(self)
+        self.lent: set[HeldBlocks] = set()  # of sequences that another worker is fetching
+        self._send_on = send_on
+        self._prefilled: list[Sequence] = []  # in the last step, and to go on elsewhere
+        self._prefill_tokens = 0.0  # through all layers
+        self._prefill_s = 0.0
         self._policy = policy
         self._encoders = EncoderCache(encoder_cache_tokens)
         self._left: list[Sequence] = []  # gone from the queue; a step may still read their media
@@ -56,8 +68,18 @@ class Worker:
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence, behind all that are as urgent."""
-        _insert(self.waiting, sequence)
+        insert(self.waiting, sequence)
         self._wake.set()
+
+    def take_in(self, sequence: Sequence) -> None:
+        """Queue one whose media were encoded elsewhere; it may have ended on its way."""
+        if sequence.finish_reason is None:
+            sequence.enter(Phase.WAITING, self._loop.time())
+            self.add(sequence)
+        else:
+            self._stats.count_finished(sequence)
+            self._left.append(sequence)
+            self._wake.set()
 
     def drop(self, sequence: Sequence) -> None:
         """Forget an ended sequence, if it is here: out of the queue now, out of the batch at
@@ -67,7 +89,16 @@ class Worker:
             self.waiting.remove(sequence)
             self._stats.count_finished(sequence)
             self._left.append(sequence)
+        self.arrivals.drop(sequence)
         self._wake.set()
+
+    def wake(self) -> None:
+        """Something has changed: let the policy look again."""
+        self._wake.set()
+
+    def sequences(self) -> tuple[Sequence, ...]:
+        """All that are here, or on their way to here."""
+        return (*self.waiting, *self.running, *self.arrivals.sequences())
 
     def view(self) -> WorkerView:
         """What the policy sees: the live containers, to be looked at only."""
@@ -75,17 +106,27 @@ class Worker:
             role=self.role,
             waiting=self.waiting,
             running=self.running,
+            arriving=self.arrivals.queue,
             free_blocks=self.pool.free_blocks,
             block_size=self.pool.block_size,
             max_sequences=self.capacity.max_sequences,
             num_layers=self._num_layers,
             now_s=self._loop.time(),
+            prefill_tokens_per_s=(
+                self._prefill_tokens / self._prefill_s if self._prefill_s else None
+            ),
             lookup=self.pool.lookup,
             sole_blocks=self.pool.sole_blocks,
         )
 
     async def run(self) -> None:
         """Plan, execute, commit, until cancelled. Sleeps when there is nothing to run."""
+        try:
+            await self._run()
+        finally:
+            self.arrivals.close()
+
+    async def _run(self) -> None:
         while True:
             self._remove_finished()
             step = self._policy.plan(self.view())
@@ -96,15 +137,23 @@ class Worker:
             step = self._prepare(step)
             if step.prefill or step.decode or step.encode:
                 await self._carry_out(step)
+            if self.role is not Role.ANY:
+                await self._send_on_all()
 
     async def _carry_out(self, step: Step) -> None:
         """A failure is the end of the step's sequences, not of the worker."""
+        begun_s = self._loop.time()
         try:
             output = await self.executor.execute(step)
         except Exception as error:  # noqa: BLE001 - whatever a device may throw, told to its clients
             _LOG.exception("a step failed; its sequences end with an error")
             self._fail(step, f"{type(error).__name__}: {error}")
         else:
+            if step.prefill:
+                self._prefill_s += self._loop.time() - begun_s
+                self._prefill_tokens += (
+                    sum([w.length * len(w.layers) for w in step.prefill]) / self._num_layers
+                )
             self.commit(step, output)
 
     def _prepare(self, step: Step) -> Step:
@@ -113,6 +162,8 @@ class Worker:
         """
         for sequence in step.preempt:
             self._preempt(sequence)
+        for sequence in step.receive:
+            self.arrivals.receive(sequence)
         admitted = [work for work in step.prefill if work.sequence.phase in _QUEUED]
         for work in admitted:  # all hits are held before anything is evicted for new blocks
             found = self.pool.reuse(work.sequence)
@@ -151,15 +202,69 @@ class Worker:
         sequence.enter(Phase.PREFILLING, self._loop.time())
 
     def _preempt(self, sequence: Sequence) -> None:
-        """Back to its place in the queue; its tokens are computed again later."""
+        """Back to its place in the queue, or of one that can; its tokens are computed again."""
         self.running.remove(sequence)
         self.pool.free(sequence)
         self.executor.release(sequence)
         sequence.num_computed_tokens = 0
+        sequence.num_layers_done = 0
         sequence.num_preemptions += 1
         sequence.enter(Phase.WAITING, self._loop.time())
-        _insert(self.waiting, sequence)
         self._stats.preemptions += 1
+        if self.role is Role.DECODE:
+            self._pass_on(sequence)
+        else:
+            insert(self.waiting, sequence)
+
+    def _pass_on(self, sequence: Sequence, kv: Any = None) -> None:
+        assert self._send_on is not None, f"a {self.role} worker is not alone"
+        self._send_on(self, sequence, kv)
+
+    async def _send_on_all(self) -> None:
+        """Those whose phase here is over. Their KV is read before the next step overwrites it;
+        their blocks stay until it has arrived, so a slow receiver holds up the sender.
+        """
+        prefilled, self._prefilled = self._prefilled, []
+        for sequence in prefilled:
+            if sequence.finish_reason is None:
+                held = blocks_needed(sequence.num_computed_tokens, self.pool.block_size)
+                kv = await self.executor.read_blocks(sequence.block_table[:held])
+                self.executor.release(sequence)
+                if sequence.finish_reason is None:
+                    self._pass_on(sequence, kv)
+        if self.role is Role.ENCODE:
+            for sequence in [one for one in self.waiting if not one.needs_encoder]:
+                self.waiting.remove(sequence)
+                sequence.enter(Phase.TRANSFERRING, self._loop.time())
+                self._pass_on(sequence)
+
+    def lend(self, sequence: Sequence) -> HeldBlocks:
+        """Out of the batch; its blocks stay here until `take_back`."""
+        self.running.remove(sequence)
+        self.let_go_of_media(sequence)
+        held = HeldBlocks(sequence)
+        self.lent.add(held)
+        return held
+
+    def take_back(self, held: HeldBlocks) -> None:
+        """What was lent has been copied."""
+        self.lent.remove(held)
+        self.pool.free(held)
+        self._wake.set()
+
+    def hold_media(self, media: Media) -> bool:
+        """See `EncoderCache.hold`."""
+        return self._encoders.hold(media.key, media.num_tokens)
+
+    def let_go_of_media(self, sequence: Sequence) -> None:
+        """It reads them here no more."""
+        for _, media in sequence.media[: sequence.num_encoded]:
+            self._encoders.release(media.key)
+        sequence.num_encoded = 0
+
+    def lose_media(self, key: bytes) -> None:
+        """See `EncoderCache.lose`."""
+        self._encoders.lose(key)
 
     def commit(self, step: Step, output: StepOutput) -> None:
         """Take the results into sequences and blocks; pass over those cancelled meanwhile."""
@@ -173,8 +278,13 @@ class Worker:
         num_tokens = len(step.decode)
         for work in step.prefill:
             num_tokens += work.length
-            if work.sequence.finish_reason is None and work.layers.stop == self._num_layers:
+            if work.sequence.finish_reason is not None:
+                continue
+            if work.layers.stop < self._num_layers:
+                work.sequence.num_layers_done = work.layers.stop
+            else:
                 work.sequence.num_computed_tokens = work.start + work.length
+                work.sequence.num_layers_done = 0
                 self.pool.publish(work.sequence)
                 if work.sequence.id in output.tokens:
                     self._end_prefill(work.sequence, output.tokens[work.sequence.id], now_s)
@@ -187,8 +297,15 @@ class Worker:
         else:
             self._stats.count_first_token(sequence, now_s)
         self._stats.generation_tokens += 1
-        sequence.enter(Phase.DECODING, now_s)
+        if self.role is not Role.PREFILL:
+            sequence.enter(Phase.DECODING, now_s)
+            sequence.append(token, now_s)
+            return
+        sequence.stamps_s.setdefault(Phase.DECODING, now_s)
         sequence.append(token, now_s)
+        if sequence.finish_reason is None:
+            sequence.enter(Phase.TRANSFERRING, now_s)
+            self._prefilled.append(sequence)
 
     def _commit_decodes(self, step: Step, tokens: dict[int, int], now_s: float) -> None:
         """The hot loop: once for each output token."""
@@ -220,28 +337,20 @@ class Worker:
     def _remove_finished(self) -> None:
         """Free what finished sequences hold. Between steps only: a step may still fill it."""
         finished = [s for s in self.running if s.finish_reason is not None]
+        if self.arrivals.under_way:
+            finished = [s for s in finished if s not in self.arrivals.under_way]
         for sequence in (*finished, *self._left):
-            for _, media in sequence.media[: sequence.num_encoded]:
-                self._encoders.release(media.key)
-            sequence.num_encoded = 0
+            self.let_go_of_media(sequence)
         self._left.clear()
         for key in self._encoders.evict():
             self.executor.forget(key)
         if finished:
-            self.running = [s for s in self.running if s.finish_reason is None]
+            gone = set(finished)
+            self.running = [s for s in self.running if s not in gone]
             for sequence in finished:
                 self.pool.free(sequence)
                 self.executor.release(sequence)
                 self._stats.count_finished(sequence)
-
-
-def _insert(waiting: deque[Sequence], sequence: Sequence) -> None:
-    """By priority, then by age. From the end: newcomers mostly belong there."""
-    rank = (sequence.params.priority, sequence.id)
-    place = len(waiting)
-    while place and rank < (waiting[place - 1].params.priority, waiting[place - 1].id):
-        place -= 1
-    waiting.insert(place, sequence)
 
 
 def _sequences(step: Step) -> list[Sequence]:

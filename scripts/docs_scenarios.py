@@ -808,6 +808,52 @@ endpoint: {type: reference_engine, engine: {policy: {type: colocated, prefill_to
     "ChunkedPrefill": """
 endpoint: {type: reference_engine, engine: {policy: {type: chunked_prefill, token_budget: 256}}}
 """,
+    "LayeredPrefill": """
+endpoint:
+  type: in_process
+  engine:
+    model: qwen3-30b-a3b
+    executor: {type: roofline, device: h200}
+    policy: {type: layered_prefill, step_tokens: 512, replicas: 2}
+""",
+    "Deadline": """
+endpoint:
+  type: in_process
+  engine:
+    model: llama-3-8b
+    executor: {type: roofline, device: h200}
+    policy:
+      type: deadline
+      order: s_edf
+      preempt: true
+      step_tokens: 512
+      ttft_slo_s: 6
+      ttft_slo_s_by_priority: {0: 0.25, 1: 0.5}
+      prediction_bias: 1
+      replicas: 1
+""",
+    "Disaggregated": """
+endpoint:
+  type: in_process
+  engine:
+    model: llama-3-8b
+    executor: {type: roofline, device: h200, link_bytes_per_s: 25.0e+9}
+    policy: {type: disaggregated, prefill_workers: 2, decode_workers: 1, prefill_tokens: 4096}
+""",
+    "EncodePrefillDecode": """
+endpoint:
+  type: in_process
+  engine:
+    model: llama-3-8b
+    executor: {type: roofline, device: h200}
+    policy:
+      type: encode_prefill_decode
+      encode_workers: 2
+      prefill_workers: 1
+      decode_workers: 1
+      encode_tokens: 2048
+      prefill_tokens: 8192
+""",
 }
 
 _INTRO: Final = """\

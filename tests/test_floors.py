@@ -38,6 +38,7 @@ FLOORS = {
         {"server", ""},  # the public face: Engine, EngineConfig, SamplingParams
         {"engine"},
         {"worker", "config"},
+        {"arrivals"},  # the half of a worker that others fill
         {"policies", "executors", "behaviour", "timeouts"},
         {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},
         {"sequence", "specs", "virtual_time"},

@@ -26,6 +26,7 @@ class Torch(Spec, frozen=True, tag="torch"):
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] | None = None  # None: see `number_type`
     threads: Count | None = None  # None: the executor's own choice
+    worker_devices: tuple[str, ...] = ()  # of each worker in turn; empty: all on `device`
 
     def default_blocks(self, shape: ModelShape, block_size: int) -> int:
         """Blocks for four full-length sequences."""
@@ -34,10 +35,12 @@ class Torch(Spec, frozen=True, tag="torch"):
     @property
     def number_type(self) -> str:
         """Unless given, bfloat16 on CUDA and float32 elsewhere: CPUs are slow at anything less."""
-        return self.dtype or ("bfloat16" if self.device.startswith("cuda") else "float32")
+        devices = self.worker_devices or (self.device,)
+        on_cuda = all(device.startswith("cuda") for device in devices)
+        return self.dtype or ("bfloat16" if on_cuda else "float32")
 
-    def build(self, source: ModelSource, capacity: Capacity) -> StepExecutor:
-        """Load the model. Raises ConfigError if it cannot be run."""
+    def build(self, source: ModelSource, capacity: Capacity, worker: int = 0) -> StepExecutor:
+        """Load the model for worker number `worker`. Raises ConfigError if it cannot be run."""
         try:
             from reference_engine.executors.torch_executor import TorchExecutor
         except ModuleNotFoundError as error:
@@ -46,8 +49,13 @@ class Torch(Spec, frozen=True, tag="torch"):
                 'pip install "benchsuite[engine]"'
             ) from error
 
+        devices = self.worker_devices or (self.device,)
         return TorchExecutor(
-            source, capacity, device=self.device, dtype=self.number_type, threads=self.threads
+            source,
+            capacity,
+            device=devices[worker % len(devices)],
+            dtype=self.number_type,
+            threads=self.threads,
         )
 
 
@@ -63,6 +71,7 @@ class Roofline(Spec, frozen=True, tag="roofline"):
     bandwidth_efficiency: Efficiency = 1.0
     overhead_s: Annotated[float, Meta(ge=0)] = 200e-6  # scheduling, launch and sampling of a step
     memory_share: Efficiency = 0.9  # of device memory, for weights and KV together
+    link_bytes_per_s: Annotated[float, Meta(gt=0)] = 50e9  # into a worker: one 400 Gbit/s port
 
     def __post_init__(self) -> None:
         if isinstance(self.device, str) and self.device not in DEVICES:
@@ -82,14 +91,21 @@ class Roofline(Spec, frozen=True, tag="roofline"):
             raise ConfigError(f"the model's weights leave no memory for KV on {self.device!r}")
         return blocks
 
-    def build(self, source: ModelSource, capacity: Capacity) -> StepExecutor:
+    def build(self, source: ModelSource, capacity: Capacity, worker: int = 0) -> StepExecutor:
         """Never fails: there is nothing to load."""
         reached = DeviceSpec(
             peak_flops_per_s=self.device_spec.peak_flops_per_s * self.flops_efficiency,
             bytes_per_s=self.device_spec.bytes_per_s * self.bandwidth_efficiency,
             memory_bytes=self.device_spec.memory_bytes,
         )
-        return RooflineExecutor(source.shape(), reached, self.overhead_s, source.seed)
+        return RooflineExecutor(
+            source.shape(),
+            reached,
+            self.overhead_s,
+            source.seed,
+            block_size=capacity.block_size,
+            link_bytes_per_s=self.link_bytes_per_s,
+        )
 
 
 Executor = Torch | Roofline

@@ -1,6 +1,7 @@
 """The seam between deciding and computing: all that a worker knows about how steps are run."""
 
-from typing import Protocol
+from collections.abc import Sequence as Seq
+from typing import Any, Protocol
 
 from reference_engine.sequence import Sequence
 from reference_engine.step import Step, StepOutput
@@ -41,8 +42,24 @@ class StepExecutor(Protocol):
         """Drop what was encoded of the medium with this key. Called between steps."""
         ...
 
-    async def transfer(self, sequence: Sequence, to: int) -> None:
-        """Move the KV of `sequence` to worker number `to`; it goes on there."""
+    async def read_blocks(self, blocks: Seq[int]) -> Any:
+        """A copy of the KV in `blocks`, a last one that is filled in part included, for a worker
+        alike. Called between steps, before their sequence is released.
+        """
+        ...
+
+    async def write_blocks(self, blocks: Seq[int], content: Any) -> None:
+        """Put what another worker's `read_blocks` gave where a sequence that comes with these
+        blocks finds it, as after a prefix hit. Steps may run meanwhile.
+        """
+        ...
+
+    def read_media(self, key: bytes) -> Any:
+        """What was encoded of the medium with this key, for a worker alike."""
+        ...
+
+    async def write_media(self, key: bytes, num_tokens: int, content: Any) -> None:
+        """Keep what another worker's `read_media` gave, as if encoded here."""
         ...
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Tokens are a fixed function of (seed, position). On a virtual-time loop an hour 
 """
 
 import asyncio
+from collections.abc import Sequence as Seq
 from typing import Final
 
 import numpy as np
@@ -12,9 +13,6 @@ from reference_engine.executors.costs import step_cost
 from reference_engine.sequence import Sequence
 from reference_engine.specs import DeviceSpec, ModelShape
 from reference_engine.step import Step, StepOutput
-
-_LINK_BYTES_PER_S: Final = 50e9
-"""Between workers: one 400 Gbit/s network port."""
 
 # Odd 64-bit constants of splitmix64 (Steele et al., OOPSLA 2014): neighbours land far apart.
 _SEED_STRIDE: Final = 0xBF58476D1CE4E5B9
@@ -28,13 +26,23 @@ class RooflineExecutor:
     has_logits = False
 
     def __init__(
-        self, shape: ModelShape, device: DeviceSpec, overhead_s: float = 0.0, seed: int = 0
+        self,
+        shape: ModelShape,
+        device: DeviceSpec,
+        overhead_s: float = 0.0,
+        seed: int = 0,
+        *,
+        block_size: int = 16,
+        link_bytes_per_s: float = 50e9,
     ) -> None:
         self._shape = shape
         self._vocab_size = shape.vocab_size
         self._device = device
         self._overhead_s = overhead_s
         self._seed = seed
+        self._block_bytes = block_size * shape.kv_bytes_per_token
+        self._link_bytes_per_s = link_bytes_per_s
+        self._link_free_s = 0.0  # when what is under way to this worker has come
 
     def step_time_s(self, step: Step) -> float:
         """How long `step` takes; never less when work is added to it."""
@@ -54,10 +62,24 @@ class RooflineExecutor:
     def release(self, sequence: Sequence) -> None:
         """Nothing is held."""
 
-    async def transfer(self, sequence: Sequence, to: int) -> None:
-        """Sleeps for KV bytes / link bandwidth."""
-        kv_bytes = sequence.num_computed_tokens * self._shape.kv_bytes_per_token
-        await asyncio.sleep(kv_bytes / _LINK_BYTES_PER_S)
+    async def read_blocks(self, blocks: Seq[int]) -> None:
+        """Nothing to copy: `write_blocks` takes the time."""
+
+    async def write_blocks(self, blocks: Seq[int], content: None) -> None:
+        """Sleeps until the blocks' bytes have come over this worker's link, after all before."""
+        await self._receive(len(blocks) * self._block_bytes)
+
+    def read_media(self, key: bytes) -> None:
+        """Nothing to copy: `write_media` takes the time."""
+
+    async def write_media(self, key: bytes, num_tokens: int, content: None) -> None:
+        """Sleeps until the tokens' states have come, like `write_blocks`."""
+        await self._receive(num_tokens * self._shape.hidden_size * self._shape.dtype_bytes)
+
+    async def _receive(self, num_bytes: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._link_free_s = max(self._link_free_s, now_s) + num_bytes / self._link_bytes_per_s
+        await asyncio.sleep(self._link_free_s - now_s)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -23,7 +23,7 @@ from reference_engine.model.sampling import Draw, likeliest, penalise, sample, u
 from reference_engine.model.transformer import Transformer
 from reference_engine.model.weights import load
 from reference_engine.sequence import Sequence
-from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource, encoder_shape
+from reference_engine.specs import Capacity, ConfigError, ModelSource, encoder_shape
 from reference_engine.step import EncodeWork, PrefillWork, Step, StepOutput
 
 
@@ -159,9 +159,12 @@ class TorchExecutor:
     def _write_blocks(self, blocks: Seq[int], content: Tensor) -> None:
         self._cache.write_blocks(blocks, content)
 
-    async def transfer(self, sequence: Sequence, to: int) -> None:
-        """Raises EngineError: there is no second worker whose memory could be reached."""
-        raise EngineError(f"KV of sequence {sequence.id} cannot move to worker {to}: torch has one")
+    def read_media(self, key: bytes) -> Tensor:
+        return self._encoded[key]
+
+    async def write_media(self, key: bytes, num_tokens: int, content: Tensor) -> None:
+        """[num_tokens, hidden], copied to this worker's device."""
+        self._encoded[key] = content.to(self._model.device, copy=True)
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -10,9 +10,12 @@ from reference_engine.step import Step
 
 
 class Role(StrEnum):
-    """What a worker is for."""
+    """What a worker is for. A sequence leaves it with the last phase that is its own."""
 
     ANY = "any"
+    ENCODE = "encode"
+    PREFILL = "prefill"  # encodes too, if no worker does only that
+    DECODE = "decode"
 
 
 class WorkerView(NamedTuple):
@@ -21,11 +24,13 @@ class WorkerView(NamedTuple):
     role: Role
     waiting: Collection[Sequence]  # most urgent first, then oldest
     running: Collection[Sequence]  # those that hold blocks, in order of admission
+    arriving: Collection[Sequence]  # prefilled elsewhere, to be received; most urgent first
     free_blocks: int
     block_size: int  # tokens
     max_sequences: int
     num_layers: int
     now_s: float
+    prefill_tokens_per_s: float | None  # over all steps so far that prefilled; None: there was none
     lookup: Callable[[Sequence], PrefixHit]  # what the prefix cache holds of a waiting sequence
     sole_blocks: Callable[[Sequence], int]  # blocks that preempting a running one surely frees
 
@@ -36,7 +41,9 @@ class SchedulingPolicy(Protocol):
     What `plan` may ask for: prefill of a waiting sequence from `lookup(sequence).num_tokens` on
     (which admits it: the blocks of ALL its known tokens are then taken, so a later chunk never
     lacks one), prefill of an admitted one from `num_computed_tokens` on, decode of those in phase
-    decoding. Blocks that `preempt` frees may be counted on in the same step.
+    decoding. Blocks that `preempt` frees may be counted on in the same step. A prefill may pass
+    only some layers: the next one then has the same tokens and begins at `num_layers_done`.
+    `receive` takes the blocks of all known tokens of an arriving sequence.
     """
 
     def workers(self) -> tuple[Role, ...]:
@@ -44,7 +51,10 @@ class SchedulingPolicy(Protocol):
         ...
 
     def route(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> int:
-        """Index of the worker that runs the sequence's next phase."""
+        """Index of the worker that runs the sequence's next phase: asked when it comes, when it
+        leaves a worker whose role has ended, and when it is preempted where it cannot prefill. One
+        that is prefilled holds blocks (`block_table`), any other none.
+        """
         ...
 
     def plan(self, view: WorkerView) -> Step:

@@ -7,6 +7,7 @@ from reference_engine.policies.planning import (
     admit,
     decode_all_that_fit,
     encode_waiting,
+    least_loaded,
     num_tokens,
     prefill_running,
 )
@@ -21,12 +22,13 @@ class ChunkedPrefill(Spec, frozen=True, tag="chunked_prefill"):
     """
 
     token_budget: Count = 512
+    replicas: Count = 1  # workers alike; a sequence goes to the one with the fewest
 
     def workers(self) -> tuple[Role, ...]:
-        return (Role.ANY,)
+        return (Role.ANY,) * self.replicas
 
     def route(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> int:
-        return 0
+        return least_loaded(views, Role.ANY)
 
     def plan(self, view: WorkerView) -> Step:
         decode, preempt, free_blocks = decode_all_that_fit(view)

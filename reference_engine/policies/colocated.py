@@ -5,7 +5,12 @@ A step either prefills or decodes, so each long prompt stalls every running answ
 """
 
 from reference_engine.policies.base import Role, WorkerView
-from reference_engine.policies.planning import admit, decode_all_that_fit, encode_waiting
+from reference_engine.policies.planning import (
+    admit,
+    decode_all_that_fit,
+    encode_waiting,
+    least_loaded,
+)
 from reference_engine.sequence import Sequence
 from reference_engine.specs import Count, Spec
 from reference_engine.step import Step
@@ -17,12 +22,13 @@ class Colocated(Spec, frozen=True, tag="colocated"):
     """
 
     prefill_tokens: Count = 8192
+    replicas: Count = 1  # workers alike; a sequence goes to the one with the fewest
 
     def workers(self) -> tuple[Role, ...]:
-        return (Role.ANY,)
+        return (Role.ANY,) * self.replicas
 
     def route(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> int:
-        return 0
+        return least_loaded(views, Role.ANY)
 
     def plan(self, view: WorkerView) -> Step:
         encode = encode_waiting(view, self.prefill_tokens)

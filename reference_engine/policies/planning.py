@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from reference_engine.blocks import blocks_needed
-from reference_engine.policies.base import WorkerView
+from reference_engine.policies.base import Role, WorkerView
 from reference_engine.sequence import Phase, Sequence
 from reference_engine.step import DecodeWork, EncodeWork, PrefillWork
 
@@ -38,7 +38,9 @@ def decode_all_that_fit(view: WorkerView) -> DecodePlan:
 def _decode_with_victims(view: WorkerView) -> DecodePlan:
     """Walk from the most urgent and oldest on; whoever lacks a block takes those of the last."""
     size = view.block_size
-    ranked = sorted(view.running, key=lambda one: (one.params.priority, one.id))
+    here = [one for one in view.running if one.phase is not Phase.TRANSFERRING]
+    ranked = sorted(here, key=lambda one: (one.params.priority, one.id))
+    some_arrive = len(here) < len(view.running)
     free = view.free_blocks
     decode: list[DecodeWork] = []
     victims: list[Sequence] = []
@@ -50,6 +52,8 @@ def _decode_with_victims(view: WorkerView) -> DecodePlan:
             and sequence.num_computed_tokens == len(sequence.block_table) * size
         )
         if lacking and not free:
+            if some_arrive and position == len(ranked) - 1:
+                break  # wait: those that are still arriving can give way once they are here
             victim = ranked.pop()
             victims.append(victim)
             free += view.sole_blocks(victim)
@@ -104,6 +108,31 @@ def admit(
         budget_tokens -= length
         batch += 1
     return works
+
+
+def receive(view: WorkerView, free_blocks: int) -> tuple[Sequence, ...]:
+    """Arriving sequences in their order, until one does not fit; the same reserve as `admit`."""
+    received: list[Sequence] = []
+    batch = len(view.running)
+    for sequence in view.arriving:
+        taken = blocks_needed(sequence.num_tokens, view.block_size)
+        if batch >= view.max_sequences or taken + batch > free_blocks:
+            break
+        free_blocks -= taken
+        batch += 1
+        received.append(sequence)
+    return tuple(received)
+
+
+def least_loaded(views: tuple[WorkerView, ...], *roles: Role) -> int:
+    """Index of the worker of these roles with the fewest sequences; of equals the first."""
+    there = [index for index, view in enumerate(views) if view.role in roles]
+    return min(
+        there,
+        key=lambda index: (
+            len(views[index].waiting) + len(views[index].running) + len(views[index].arriving)
+        ),
+    )
 
 
 def encode_waiting(view: WorkerView, budget_tokens: int) -> tuple[EncodeWork, ...]:

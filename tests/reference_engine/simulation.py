@@ -13,6 +13,7 @@ from reference_engine.sequence import SamplingParams
 from reference_engine.specs import DeviceSpec
 from reference_engine.step import Step, StepOutput
 from reference_engine.virtual_time import VirtualTimeLoop
+from reference_engine.worker import Worker
 
 Result = TypeVar("Result")
 
@@ -29,10 +30,17 @@ class CheckedExecutor(RooflineExecutor):
     """A roofline that keeps its steps and holds the engine to its promises before each."""
 
     engine: Engine
+    worker: Worker
     fails_at: frozenset[int] = frozenset()
 
     def __init__(self, config: EngineConfig) -> None:
-        super().__init__(config.source.shape(), SLOW, overhead_s=0.001)
+        super().__init__(
+            config.source.shape(),
+            SLOW,
+            overhead_s=0.001,
+            block_size=config.block_size,
+            link_bytes_per_s=1e7,
+        )
         self.steps: list[Step] = []
         self.released: list[int] = []
         self.broken: AssertionError | None = None
@@ -49,13 +57,14 @@ class CheckedExecutor(RooflineExecutor):
         return await super().execute(step)
 
     def _check(self, step: Step) -> None:
-        (worker,) = self.engine.workers
-        worker.pool.check(worker.running)
+        check_pools(self.engine)
+        worker = self.worker
         assert len(worker.running) <= worker.capacity.max_sequences
         for work in step.prefill:
             held = len(work.sequence.block_table) * worker.pool.block_size
             assert work.start + work.length <= held
             assert work.start == work.sequence.num_computed_tokens
+            assert work.layers.start == work.sequence.num_layers_done < work.layers.stop
         for decode in step.decode:
             held = len(decode.sequence.block_table) * worker.pool.block_size
             assert decode.sequence.num_computed_tokens == decode.sequence.num_tokens - 1 < held
@@ -71,25 +80,47 @@ class CheckedExecutor(RooflineExecutor):
         self.seated.discard(sequence.id)
 
 
+def check_pools(engine: Engine) -> None:
+    """No block of any worker is lost or held twice."""
+    for worker in engine.workers:
+        worker.pool.check([*worker.running, *worker.lent])
+
+
 @asynccontextmanager
 async def checked_engine(config: EngineConfig) -> AsyncIterator[tuple[Engine, CheckedExecutor]]:
-    """An open engine over a CheckedExecutor; its pool must be empty and whole in the end."""
-    executor = CheckedExecutor(config)
-    executor.engine = engine = Engine(config, (executor,))
-    (worker,) = engine.workers
-    task = asyncio.create_task(worker.run())
-    try:
+    """An open engine over a CheckedExecutor, of a policy with one worker."""
+    async with checked_engines(config) as (engine, (executor,)):
         yield engine, executor
+
+
+@asynccontextmanager
+async def checked_engines(
+    config: EngineConfig,
+) -> AsyncIterator[tuple[Engine, tuple[CheckedExecutor, ...]]]:
+    """An open engine, a CheckedExecutor to each worker; the pools must be empty and whole in the
+    end.
+    """
+    executors = tuple(CheckedExecutor(config) for _ in config.policy.workers())
+    engine = Engine(config, executors)
+    for executor, worker in zip(executors, engine.workers, strict=True):
+        executor.engine, executor.worker = engine, worker
+    tasks = [asyncio.create_task(worker.run()) for worker in engine.workers]
+    try:
+        yield engine, executors
     finally:
-        if executor.broken is not None:
-            raise executor.broken
+        for executor in executors:
+            if executor.broken is not None:
+                raise executor.broken
     await asyncio.sleep(60)  # whatever was cancelled last is let go at a step boundary
-    assert not task.done()
-    task.cancel()
-    worker.pool.check(worker.running)
-    assert not worker.running
-    assert not executor.seated
-    assert worker.pool.free_blocks == worker.pool.num_blocks
+    for task in tasks:
+        assert not task.done(), task
+        task.cancel()
+    check_pools(engine)
+    for executor, worker in zip(executors, engine.workers, strict=True):
+        assert not worker.sequences()
+        assert not worker.lent
+        assert not executor.seated
+        assert worker.pool.free_blocks == worker.pool.num_blocks
 
 
 async def answer(engine: Engine, prompt_ids: list[int], params: SamplingParams) -> list[int]:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from statistics import fmean
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,20 +12,48 @@ from hypothesis import strategies as st
 from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine, PromptTooLongError, QueueFullError
 from reference_engine.executors import Roofline
-from reference_engine.policies import ChunkedPrefill, Colocated, Policy
+from reference_engine.media import MERGED, Media, Placed
+from reference_engine.policies import (
+    ChunkedPrefill,
+    Colocated,
+    Deadline,
+    Disaggregated,
+    EncodePrefillDecode,
+    LayeredPrefill,
+    Policy,
+)
 from reference_engine.sequence import Phase, SamplingParams, Sequence
 from reference_engine.specs import EngineError
-from tests.reference_engine.simulation import answer, checked_engine, run_virtually, small
+from tests.reference_engine.simulation import (
+    answer,
+    checked_engine,
+    checked_engines,
+    run_virtually,
+    small,
+)
 
-POLICIES = pytest.mark.parametrize("policy", [Colocated(), ChunkedPrefill(token_budget=16)])
+ONE_WORKER: list[Policy] = [
+    Colocated(),
+    ChunkedPrefill(token_budget=16),
+    LayeredPrefill(step_tokens=4),
+    Deadline(step_tokens=4, ttft_slo_s_by_priority={"0": 0.05, "1": 0.01}),
+]
+MANY_WORKERS: list[Policy] = [
+    ChunkedPrefill(token_budget=16, replicas=3),
+    Disaggregated(),
+    Disaggregated(prefill_workers=2, decode_workers=3, prefill_tokens=16),
+    EncodePrefillDecode(encode_workers=2, prefill_workers=2),
+]
+POLICIES = pytest.mark.parametrize("policy", ONE_WORKER)
+ALL_POLICIES = pytest.mark.parametrize("policy", ONE_WORKER + MANY_WORKERS, ids=repr)
 
 
-@POLICIES
+@ALL_POLICIES
 def test_tokens_out_are_tokens_asked(policy: Policy) -> None:
     """Each answer has the length asked for, and the counters agree."""
 
     async def main() -> None:
-        async with checked_engine(small(policy=policy)) as (engine, _):
+        async with checked_engines(small(policy=policy)) as (engine, _):
             answers = await asyncio.gather(
                 *(answer(engine, [i] * 10, SamplingParams(max_tokens=i)) for i in range(1, 30))
             )
@@ -42,7 +71,7 @@ def test_every_policy_gives_the_same_tokens() -> None:
     """Scheduling and preemption decide when, never what."""
 
     async def answers(config: EngineConfig) -> tuple[list[list[int]], int]:
-        async with checked_engine(config) as (engine, _):
+        async with checked_engines(config) as (engine, _):
             tasks = [
                 answer(engine, [i] * 20, SamplingParams(max_tokens=30, seed=i)) for i in range(12)
             ]
@@ -50,13 +79,18 @@ def test_every_policy_gives_the_same_tokens() -> None:
 
     expected, _ = run_virtually(lambda: answers(small(policy=Colocated(), num_blocks=500)))
     preemptions = 0
-    for policy in (Colocated(), ChunkedPrefill(token_budget=7), ChunkedPrefill()):
+    for policy in (ChunkedPrefill(token_budget=7), *ONE_WORKER, *MANY_WORKERS):
         for num_blocks in (13, 20, 500):
             config = small(policy=policy, num_blocks=num_blocks, max_model_len=50)
             got, times = run_virtually(lambda config=config: answers(config))  # type: ignore[misc]
             assert got == expected
             preemptions += times
     assert preemptions > 0
+
+
+def image(number: int) -> Media:
+    """One of two tokens; equal numbers have equal content."""
+    return Media("image", bytes([number]), np.full((2 * MERGED, 588), number, np.float32))
 
 
 REQUESTS = st.lists(
@@ -66,21 +100,24 @@ REQUESTS = st.lists(
         st.integers(1, 20),  # output tokens
         st.integers(0, 2),  # which of three prompts, so that prefixes are shared; its priority
         st.none() | st.integers(0, 30),  # cancelled after, in steps of 5 ms
+        st.lists(st.integers(0, 2), max_size=2),  # which of three images, of two tokens each
     ),
     max_size=14,
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     requests=REQUESTS,
-    policy=st.sampled_from([Colocated(), ChunkedPrefill(token_budget=5), ChunkedPrefill()]),
+    policy=st.sampled_from(
+        [ChunkedPrefill(token_budget=5), ChunkedPrefill(), *ONE_WORKER, *MANY_WORKERS]
+    ),
     num_blocks=st.integers(13, 24),
     max_sequences=st.integers(1, 6),
     caching=st.booleans(),
 )
 def test_no_deadlock_under_tiny_pools(
-    requests: list[tuple[int, int, int, int, int | None]],
+    requests: list[tuple[int, int, int, int, int | None, list[int]]],
     policy: Policy,
     num_blocks: int,
     max_sequences: int,
@@ -95,13 +132,17 @@ def test_no_deadlock_under_tiny_pools(
         max_sequences=max_sequences,
         max_model_len=52,
         prefix_caching=caching,
+        encoder_cache_tokens=2,
     )
 
-    async def one(engine: Engine, request: tuple[int, int, int, int, int | None]) -> None:
-        at, prompt, outputs, which, patience = request
+    async def one(
+        engine: Engine, request: tuple[int, int, int, int, int | None, list[int]]
+    ) -> None:
+        at, prompt, outputs, which, patience, media = request
         await asyncio.sleep(at * 0.005)
         params = SamplingParams(max_tokens=outputs, seed=1, priority=which)
-        sequence = engine.submit([which] * prompt, params)
+        placed = tuple(Placed(0, image(number)) for number in media[: prompt // 3])
+        sequence = engine.submit([which] * prompt, params, media=placed)
 
         async def read() -> list[int]:
             return [token async for token in engine.tokens(sequence)]
@@ -117,7 +158,7 @@ def test_no_deadlock_under_tiny_pools(
                 assert sequence.finish_reason == "cancelled"
 
     async def main() -> None:
-        async with checked_engine(config) as (engine, _), asyncio.TaskGroup() as group:
+        async with checked_engines(config) as (engine, _), asyncio.TaskGroup() as group:
             for request in requests:
                 group.create_task(one(engine, request))
 

@@ -1,6 +1,10 @@
 """The roofline executor: sleeps the cost, gives repeatable tokens."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
 
 from reference_engine.executors import Roofline
 from reference_engine.executors.costs import step_cost
@@ -81,14 +85,26 @@ def test_tokens_are_a_function_of_seed_and_position() -> None:
     assert len(set(seeded)) > 45
 
 
-def test_transfer_takes_bytes_over_the_link() -> None:
-    """Moving KV costs time in proportion to the tokens moved."""
-    executor = RooflineExecutor(TINY, DeviceSpec(peak_flops_per_s=1, bytes_per_s=1, memory_bytes=1))
-    one = sequence()
-    one.num_computed_tokens = 10
+def test_hand_over_takes_bytes_over_the_link() -> None:
+    """KV costs time in proportion to its blocks, media to their tokens; one after another."""
+    device = DeviceSpec(peak_flops_per_s=1, bytes_per_s=1, memory_bytes=1)
+    executor = RooflineExecutor(TINY, device, block_size=4, link_bytes_per_s=1e6)
+    block_s = 4 * TINY.kv_bytes_per_token / 1e6
+    media_s = 7 * TINY.hidden_size * TINY.dtype_bytes / 1e6
 
-    async def main() -> float:
-        await executor.transfer(one, 1)
-        return asyncio.get_running_loop().time()
+    async def main() -> tuple[float, float, float]:
+        loop = asyncio.get_running_loop()
 
-    assert run_virtually(main) == 10 * TINY.kv_bytes_per_token / 50e9
+        async def ends_s(transfer: Coroutine[Any, Any, None]) -> float:
+            await transfer
+            return loop.time()
+
+        first, second = await asyncio.gather(
+            ends_s(executor.write_blocks([5, 1, 3], None)),
+            ends_s(executor.write_blocks([2, 4], None)),
+        )
+        await executor.write_media(b"", 7, None)
+        return first, second, loop.time()
+
+    expected = (3 * block_s, 5 * block_s, 5 * block_s + media_s)
+    assert run_virtually(main) == pytest.approx(expected)

@@ -16,13 +16,20 @@ from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine
 from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
-from reference_engine.policies import ChunkedPrefill, Colocated
+from reference_engine.policies import (
+    ChunkedPrefill,
+    Colocated,
+    Deadline,
+    Disaggregated,
+    EncodePrefillDecode,
+    LayeredPrefill,
+)
 from reference_engine.sequence import SamplingParams, Sequence
 from reference_engine.server.api import Api, open_api
 from reference_engine.server.grammar import Grammars, call_grammar
 from reference_engine.server.reply import EventStream
 from reference_engine.server.tokenizer import FileTokenizer
-from reference_engine.specs import Capacity, ConfigError, EngineError, ModelSource
+from reference_engine.specs import Capacity, ConfigError, ModelSource
 from reference_engine.step import DecodeWork, EncodeWork, PrefillWork, Step, StepOutput
 from tests.reference_engine.model.stories import FOLDER, Story, stories
 
@@ -69,8 +76,16 @@ async def tell_all(engine: Engine, told: Seq[Story]) -> list[Sequence]:
         (ChunkedPrefill(token_budget=7), 16),
         (ChunkedPrefill(token_budget=7), 5),
         (ChunkedPrefill(token_budget=1), 16),
+        (LayeredPrefill(step_tokens=20), 16),
+        (Deadline(step_tokens=30), 5),
+        (Disaggregated(decode_workers=2), 16),
+        (Disaggregated(prefill_workers=2), 5),
+        (EncodePrefillDecode(), 16),
     ],
-    ids=["colocated", "chunked", "chunks-of-7", "odd-blocks", "chunks-of-1"],
+    ids=[
+        *("colocated", "chunked", "chunks-of-7", "odd-blocks", "chunks-of-1"),
+        *("layered", "deadline", "1p2d", "2p1d", "1e1p1d"),
+    ],
 )
 async def test_greedy_answers_are_the_golden_ones(policy: Any, block_size: int) -> None:
     """Six prompts of 1 to 109 tokens in one batch, under every policy and odd chunk sizes."""
@@ -260,12 +275,10 @@ async def test_a_failed_step_spoils_no_later_one() -> None:
 
 
 async def test_what_cannot_be_done_is_said() -> None:
-    """A missing device is a configuration error; KV has no second worker to go to."""
+    """A missing device is a configuration error."""
     with pytest.raises(ConfigError, match="device 'cuda:99'"):
         TorchExecutor(SOURCE, CAPACITY, device="cuda:99")
     executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
-    with pytest.raises(EngineError, match="cannot move"):
-        await executor.transfer(sequence_of(stories()[0]), 1)
     assert (await executor.execute(Step())).tokens == {}
     executor.close()
 

@@ -36,6 +36,8 @@ def view(**changes: Any) -> WorkerView:
         "role": Role.ANY,
         "waiting": (),
         "running": (),
+        "arriving": (),
+        "prefill_tokens_per_s": None,
         "free_blocks": 100,
         "block_size": BLOCK_SIZE,
         "max_sequences": 8,

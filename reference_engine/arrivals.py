@@ -1,0 +1,137 @@
+"""What comes to a worker from others: prefilled sequences with their KV, encoded ones with the
+outputs of the encoder. Copies run beside the worker's steps.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from reference_engine.blocks import BlockPool, HeldBlocks, blocks_needed
+from reference_engine.executors.base import StepExecutor
+from reference_engine.media import Media
+from reference_engine.sequence import Phase, Sequence
+
+
+class Host(Protocol):
+    """What of a worker its arrivals touch, there and where they come from. See `Worker`."""
+
+    executor: StepExecutor
+    pool: BlockPool
+    running: list[Sequence]
+
+    def wake(self) -> None: ...
+    def take_in(self, sequence: Sequence) -> None: ...
+    def lend(self, sequence: Sequence) -> HeldBlocks: ...
+    def take_back(self, held: HeldBlocks) -> None: ...
+    def hold_media(self, media: Media) -> bool: ...
+    def let_go_of_media(self, sequence: Sequence) -> None: ...
+    def lose_media(self, key: bytes) -> None: ...
+
+
+class Arrivals:
+    """Of one worker. A sequence is in `queue` (it still holds blocks where it was prefilled), then
+    `under_way` (in the batch here, its blocks not yet filled); or in `reading` (its media come).
+    """
+
+    def __init__(self, worker: Host) -> None:
+        self.queue: deque[Sequence] = deque()
+        self.under_way: set[Sequence] = set()
+        self.reading: set[Sequence] = set()
+        self._worker = worker
+        self._sources: dict[Sequence, tuple[Host, Any]] = {}  # of the queue: from where, its KV
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._media_link = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+
+    def sequences(self) -> tuple[Sequence, ...]:
+        """Those that are in no worker's batch or queue meanwhile."""
+        return tuple(self.reading)
+
+    def expect(self, sequence: Sequence, source: Host, kv: Any) -> None:
+        """It is prefilled; the policy says when it is received."""
+        insert(self.queue, sequence)
+        self._sources[sequence] = (source, kv)
+        self._worker.wake()
+
+    def drop(self, sequence: Sequence) -> None:
+        """It ended where it was prefilled, and is counted there."""
+        if self._sources.pop(sequence, None) is not None:
+            self.queue.remove(sequence)
+
+    def receive(self, sequence: Sequence) -> None:
+        """Into the batch, with blocks that are filled beside the worker's steps."""
+        source, kv = self._sources.pop(sequence)
+        self.queue.remove(sequence)
+        held = source.lend(sequence)
+        self._worker.pool.extend(sequence, sequence.num_tokens)
+        self._worker.running.append(sequence)
+        self.under_way.add(sequence)
+
+        async def fetch() -> None:
+            try:
+                filled = blocks_needed(sequence.num_computed_tokens, self._worker.pool.block_size)
+                await self._worker.executor.write_blocks(sequence.block_table[:filled], kv)
+            except Exception as error:  # noqa: BLE001 - whatever a device may throw, told to its client
+                self._fail(sequence, error)
+            finally:
+                source.take_back(held)
+                self.under_way.remove(sequence)
+            if sequence.finish_reason is None:
+                sequence.enter(Phase.DECODING, self._loop.time())
+                self._worker.pool.publish(sequence)
+            self._worker.wake()
+
+        self._start(fetch())
+
+    def read(self, sequence: Sequence, source: Host) -> None:
+        """Its media are encoded; it is queued when their outputs are here. One after another: who
+        finds an output that is still coming waits behind it.
+        """
+        self.reading.add(sequence)
+
+        async def fetch() -> None:
+            num_held = 0
+            async with self._media_link:
+                for _, media in sequence.media:
+                    num_held += 1
+                    if self._worker.hold_media(media):
+                        continue
+                    content = source.executor.read_media(media.key)
+                    try:
+                        await self._worker.executor.write_media(
+                            media.key, media.num_tokens, content
+                        )
+                    except Exception as error:  # noqa: BLE001 - as above
+                        self._worker.lose_media(media.key)
+                        self._fail(sequence, error)
+                        break
+            source.let_go_of_media(sequence)
+            self.reading.remove(sequence)
+            sequence.num_encoded = num_held
+            self._worker.take_in(sequence)
+
+        self._start(fetch())
+
+    def close(self) -> None:
+        """Nothing is fetched any more."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _fail(self, sequence: Sequence, error: Exception) -> None:
+        if sequence.finish_reason is None:
+            sequence.finish("error", self._loop.time(), f"{type(error).__name__}: {error}")
+
+    def _start(self, fetch: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(fetch)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def insert(waiting: deque[Sequence], sequence: Sequence) -> None:
+    """By priority, then by age. From the end: newcomers mostly belong there."""
+    rank = (sequence.params.priority, sequence.id)
+    place = len(waiting)
+    while place and rank < (waiting[place - 1].params.priority, waiting[place - 1].id):
+        place -= 1
+    waiting.insert(place, sequence)

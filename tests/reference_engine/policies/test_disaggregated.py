@@ -1,0 +1,75 @@
+"""Disaggregation: who does what, and where one goes next."""
+
+import numpy as np
+
+from reference_engine.media import MERGED, Media, Placed
+from reference_engine.policies import Disaggregated, EncodePrefillDecode
+from reference_engine.policies.base import Role
+from reference_engine.sequence import Phase, SamplingParams, Sequence
+from tests.reference_engine.policies.views import decoding, ids, view, waiting
+
+
+def transferring(id: int, computed: int) -> Sequence:
+    one = decoding(id, computed)
+    one.phase = Phase.TRANSFERRING
+    return one
+
+
+def with_image(id: int) -> Sequence:
+    image = Media("image", b"", np.zeros((2 * MERGED, 588), np.float32))
+    return Sequence(id, [1] * 8, SamplingParams(max_tokens=9), media=(Placed(0, image),))
+
+
+def test_prompts_go_to_the_emptiest_prefill_worker_and_answers_to_a_decode_worker() -> None:
+    """Of equals the first."""
+    policy = Disaggregated(prefill_workers=2, decode_workers=2)
+    views = tuple(
+        view(role=role, waiting=[waiting(9, 1)] * load)
+        for role, load in zip(policy.workers(), (2, 1, 3, 3), strict=True)
+    )
+    assert policy.route(waiting(0, 5), views) == 1
+    assert policy.route(transferring(0, 5), views) == 2
+
+
+def test_media_go_to_an_encode_worker_first() -> None:
+    """And from there to a prefill worker; text goes there at once."""
+    policy = EncodePrefillDecode(encode_workers=1, prefill_workers=1, decode_workers=1)
+    views = tuple(view(role=role) for role in policy.workers())
+    one = with_image(0)
+    assert policy.route(one, views) == 0
+    one.num_encoded = 1
+    assert policy.route(one, views) == 1
+    assert policy.route(waiting(0, 5), views) == 1
+    assert policy.route(transferring(0, 5), views) == 2
+
+
+def test_each_does_its_own() -> None:
+    """Encode workers encode, prefill workers never decode, decode workers decode and receive."""
+    policy = EncodePrefillDecode()
+    step = policy.plan(view(role=Role.ENCODE, waiting=[with_image(0), waiting(1, 5)]))
+    assert (ids(step.encode), step.prefill) == ([0], ())
+    step = policy.plan(view(role=Role.PREFILL, waiting=[waiting(1, 5)], running=[decoding(0, 5)]))
+    assert (ids(step.prefill), step.decode) == ([1], ())
+    arriving = [transferring(2, 5)]
+    step = policy.plan(view(role=Role.DECODE, arriving=arriving, running=[decoding(0, 5)]))
+    assert (ids(step.decode), step.receive) == ([0], tuple(arriving))
+
+
+def test_nobody_is_received_without_room() -> None:
+    """Blocks for all its tokens, one in reserve for each that runs, and a place in the batch."""
+    arriving, running = [transferring(2, 5)], [decoding(0, 5)]
+    policy = Disaggregated()
+
+    def received(**changes: int) -> int:
+        one = view(role=Role.DECODE, arriving=arriving, running=running, **changes)
+        return len(policy.plan(one).receive)
+
+    assert (received(free_blocks=3), received(free_blocks=2)) == (1, 0)
+    assert (received(max_sequences=2), received(max_sequences=1)) == (1, 0)
+
+
+def test_who_is_under_way_gives_no_blocks_up() -> None:
+    """Its blocks are being filled: the one that lacks a block waits, and keeps its own."""
+    view_ = view(role=Role.DECODE, running=[decoding(0, 4), transferring(1, 4)], free_blocks=0)
+    step = Disaggregated().plan(view_)
+    assert (step.decode, step.preempt, step.receive) == ((), (), ())
