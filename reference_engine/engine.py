@@ -195,7 +195,7 @@ class Engine:
         """Take no new sequences and fail all that are here."""
         self.refuse(why)
         for worker in self.workers:
-            for sequence in (*worker.waiting, *worker.running):
+            for sequence in worker.sequences():
                 self.fail(sequence, why)
 
     def metrics(self) -> str:

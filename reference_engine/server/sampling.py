@@ -32,6 +32,7 @@ def sampling(
         seed=request.seed,
         stop_token_ids=stop_token_ids,
         priority=request.priority or 0,
+        ttft_slo_s=request.ttft_slo_s,
     )
 
 

@@ -55,6 +55,7 @@ class GenerationRequest(Struct, kw_only=True):
     stop: str | list[str] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     priority: int | None = None
+    ttft_slo_s: Annotated[float, Meta(gt=0)] | None = None
     request_id: str | None = None
 
     @property
