@@ -58,6 +58,9 @@
   }, { rootMargin: "400px" });
   plots.forEach((plot) => watcher.observe(plot));
 
+  // Printing does not wait: what draws must be there by then, though no chart was looked at.
+  if (plots.length) addEventListener("load", () => setTimeout(load, 500));
+
   const redraw = () => drawn.forEach((plot) => draw(plot));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => {

@@ -162,10 +162,11 @@ def arrivals(result: RunResult, data: RunData) -> Chart | None:
     figure = over_time(result, "requests")
     sent = running_count(sent_s, nothing)
     table = _levels(*sent, result.duration_s, "sent so far")
-    if not len(planned_s):
+    if len(due_s) < len(data):  # a closed loop; at most later turns of its sessions are due
         add_steps(figure, "sent", *sent)
         figure.update_layout(showlegend=False)
-        reading = f"{len(sent_s):,} requests were sent, each as soon as a slot was free."
+        later = ", or its turn was due" if len(due_s) else ""
+        reading = f"{len(sent_s):,} requests were sent, each as soon as a slot was free{later}."
         return Chart("arrivals", "When were requests sent?", reading, figure, table, height_px=260)
     behind = running_count(planned_s, sent_s)
     edges_s, mean_behind = _slice_means(*behind, result.duration_s)

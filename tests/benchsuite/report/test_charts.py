@@ -304,3 +304,15 @@ def test_hatched_bars_have_a_colour() -> None:
     assert bars
     for bar in bars:
         assert bar["marker"]["pattern"]["bgcolor"] == bar["marker"]["color"]
+
+
+def test_a_closed_loop_asks_for_no_more_than_it_sends() -> None:
+    """Only later turns of its sessions are due: they are no schedule to be behind of."""
+    data = agents(make_data(12, 4, fail=0))
+    first = data.turn == 0
+    data = replace(
+        data, due_s=np.where(first, np.nan, data.due_s), planned_due_s=np.empty(0), num_planned=12
+    )
+    chart = drawn(data)["arrivals"]
+    assert [trace["name"] for trace in chart.figure.traces] == ["sent"]
+    assert chart.reading.startswith("12 requests were sent, each as soon as a slot was free, or")
