@@ -287,6 +287,20 @@ PRESETS: Final[dict[str, ModelShape]] = {
         vocab_size=32000,
         max_position=8192,
     ),
+    # 3.0e9 weights, of which a token passes 0.6e9; Qwen3-MoE's architecture
+    "moe-3b-a0.6b": ModelShape(
+        num_layers=24,
+        hidden_size=1536,
+        num_heads=16,
+        num_kv_heads=4,
+        head_dim=128,
+        intermediate_size=768,
+        vocab_size=32000,
+        max_position=8192,
+        num_experts=32,
+        experts_per_token=4,
+        architecture="qwen3_moe",
+    ),
     "8b": _LLAMA_3_8B,
     "llama-3-8b": _LLAMA_3_8B,
     "mixtral-8x7b": ModelShape(

@@ -19,12 +19,14 @@ from reference_engine.specs import (
 
 Efficiency = Annotated[float, Meta(gt=0, le=1)]
 
+NumberType = Literal["float32", "bfloat16", "float16", "int8"]
+
 
 class Torch(Spec, frozen=True, tag="torch"):
     """Runs the model with PyTorch; needs the `engine` extra."""
 
     device: str = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None  # None: see `number_type`
+    dtype: NumberType | None = None  # None: see `number_type`; int8: of weights only, CPU only
     threads: Count | None = None  # None: the executor's own choice
     worker_devices: tuple[str, ...] = ()  # of each worker in turn; empty: all on `device`
 

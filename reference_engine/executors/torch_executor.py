@@ -11,6 +11,7 @@ from collections.abc import Sequence as Seq
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -25,6 +26,13 @@ from reference_engine.model.weights import load
 from reference_engine.sequence import Sequence
 from reference_engine.specs import Capacity, ConfigError, ModelSource, encoder_shape
 from reference_engine.step import EncodeWork, PrefillWork, Step, StepOutput
+
+_NUMBERS: Final = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.float32,  # of all but the weights
+}
 
 
 def default_threads() -> int:
@@ -58,9 +66,10 @@ class TorchExecutor:
             place = torch.empty(0, device=device).device
         except (RuntimeError, AssertionError) as error:  # torch built without it, or none there
             raise ConfigError(f"device {device!r} cannot be used: {error}") from error
-        number = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        if dtype == "int8" and place.type != "cpu":
+            raise ConfigError(f"int8 is for CPUs; on {device!r} use bfloat16")
         try:
-            self._load(source, capacity, number[dtype], place)
+            self._load(source, capacity, dtype, place)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise ConfigError(
                 f"no memory on {device!r} for model {source.name!r} and the KV of "
@@ -76,16 +85,17 @@ class TorchExecutor:
         )
 
     def _load(
-        self, source: ModelSource, capacity: Capacity, dtype: torch.dtype, place: torch.device
+        self, source: ModelSource, capacity: Capacity, number_type: str, place: torch.device
     ) -> None:
         """Weights and KV. Raises ConfigError, MemoryError, OutOfMemoryError."""
+        dtype = _NUMBERS[number_type]
         weights_bytes = source.shape().num_params * dtype.itemsize
         if place.type == "cpu" and weights_bytes > _memory_bytes():
             raise MemoryError(f"the weights alone take {weights_bytes / 2**30:.1f} GiB")
         shape, weights = load(source, capacity.max_model_len, dtype, place)
         self._seed = source.seed
         self._block_size = capacity.block_size
-        self._model = Transformer(shape, weights)
+        self._model = Transformer(shape, weights, int8=number_type == "int8")
         sizes = KvShape(
             num_layers=shape.num_layers,
             num_heads=shape.num_heads,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from reference_engine.model.cache import KvCache
+from reference_engine.model.linear import Linear
 from reference_engine.model.norm import normalise
-from reference_engine.model.weights import LayerWeights
 from reference_engine.specs import ModelShape
 
 QUERY_ROWS = 64
@@ -120,8 +120,12 @@ class Planner:
 class Attention:
     """The attention part of one layer."""
 
-    def __init__(self, shape: ModelShape, layer: int, weights: LayerWeights, eps: Tensor) -> None:
-        self._shape, self._layer, self._weights, self._eps = shape, layer, weights, eps
+    def __init__(
+        self, shape: ModelShape, layer: int, qkv: Linear, qk_gain: Tensor | None, eps: Tensor
+    ) -> None:
+        """`qkv` and `qk_gain` as in `LayerWeights`."""
+        self._shape, self._layer, self._eps = shape, layer, eps
+        self._qkv, self._qk_gain = qkv, qk_gain
 
     def __call__(self, x: Tensor, batch: Batch, cache: KvCache) -> Tensor:
         """Normalised `x` [num_tokens, hidden] to [num_tokens, num_heads * head_dim].
@@ -149,16 +153,12 @@ class Attention:
 
     def _project(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Query [num_tokens, num_heads, head_dim]; key and value with num_kv_heads."""
-        shape, weights = self._shape, self._weights
+        shape = self._shape
         heads, kv_heads, dim = shape.num_heads, shape.num_kv_heads, shape.head_dim
-        if weights.qkv_bias is None:
-            fused = x @ weights.qkv
-        else:
-            fused = torch.addmm(weights.qkv_bias, x, weights.qkv)
-        fused = fused.view(-1, heads + 2 * kv_heads, dim)
+        fused = self._qkv(x).view(-1, heads + 2 * kv_heads, dim)
         query_key, value = fused[:, : heads + kv_heads], fused[:, heads + kv_heads :]
-        if weights.qk_gain is not None:
-            query_key = normalise(query_key, self._eps) * weights.qk_gain
+        if self._qk_gain is not None:
+            query_key = normalise(query_key, self._eps) * self._qk_gain
         pairs = torch.view_as_complex(query_key.float().reshape(*query_key.shape[:2], -1, 2))
         rotated = torch.view_as_real(pairs * batch.rotation).flatten(-2).to(x.dtype)
         return rotated[:, :heads], rotated[:, heads:], value

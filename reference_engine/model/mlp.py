@@ -1,13 +1,71 @@
-"""The gated feed-forward part of a layer: SwiGLU (Shazeer, arXiv:2002.05202)."""
+"""The feed-forward part of a layer: SwiGLU (Shazeer, arXiv:2002.05202), or experts of that kind.
 
+Experts: a router picks some for each token and weighs their outputs (Shazeer et al.,
+arXiv:1701.06538; Jiang et al., arXiv:2401.04088).
+"""
+
+from collections.abc import Sequence as Seq
+from typing import Protocol
+
+import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from reference_engine.model.linear import Linear
 
-def swiglu(x: Tensor, gate_up: Tensor) -> Tensor:
-    """silu(x W_gate) * x W_up, [num_tokens, intermediate]; the caller multiplies by W_down.
 
-    `x` [num_tokens, hidden]; `gate_up` [hidden, 2 * intermediate], gate first.
+class FeedForward(Protocol):
+    """What stands between the second norm and the next layer."""
+
+    def add(self, residual: Tensor, x: Tensor) -> Tensor:
+        """`residual` [num_tokens, hidden] + f(x), a new tensor; `x` is the normalised residual."""
+        ...
+
+
+class SwiGlu:
+    """(silu(x W_gate) * x W_up) W_down; `gate_up` is both matrices, gate first."""
+
+    def __init__(self, gate_up: Linear, down: Linear) -> None:
+        self._gate_up, self._down = gate_up, down
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._down(self._gated(x))
+
+    def add(self, residual: Tensor, x: Tensor) -> Tensor:
+        return self._down.add(residual, self._gated(x))
+
+    def _gated(self, x: Tensor) -> Tensor:
+        gate, up = self._gate_up(x).chunk(2, dim=-1)
+        return silu(gate).mul_(up)
+
+
+class Experts:
+    """For each token the `per_token` likeliest of `experts`, weighted by their probability.
+
+    With `renormalise` the weights of those picked sum to 1.
     """
-    gate, up = (x @ gate_up).chunk(2, dim=-1)
-    return silu(gate).mul_(up)
+
+    def __init__(
+        self, router: Tensor, experts: Seq[SwiGlu], per_token: int, renormalise: bool
+    ) -> None:
+        self._router, self._experts = router, experts  # [hidden, num_experts]
+        self._per_token, self._renormalise = per_token, renormalise
+
+    def add(self, residual: Tensor, x: Tensor) -> Tensor:
+        """Tokens are sorted by expert, so each expert's weights are read once, and only if picked.
+
+        How many tokens an expert has must be known on the host: one synchronisation on a GPU.
+        """
+        shares, picked = (x @ self._router).float().softmax(-1).topk(self._per_token)
+        if self._renormalise:
+            shares = shares / shares.sum(-1, keepdim=True)
+        flat = picked.flatten()
+        counts: list[int] = torch.bincount(flat, minlength=len(self._experts)).tolist()
+        weights = shares.to(x.dtype).flatten()
+        output = residual.clone()
+        by_expert = torch.split(flat.argsort(), counts)
+        for expert, places in zip(self._experts, by_expert, strict=True):
+            if len(places):
+                rows = places // self._per_token
+                output.index_add_(0, rows, expert(x[rows]).mul_(weights[places, None]))
+        return output

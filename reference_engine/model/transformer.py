@@ -1,16 +1,19 @@
 """A Llama-style decoder: embed, any range of layers, logits. Knows token ids and KV slots only.
 
-Touvron et al., arXiv:2302.13971; the same shape serves Mistral, Qwen2 and Qwen3.
+Touvron et al., arXiv:2302.13971; the same shape serves Mistral, Qwen2, Qwen3, and with
+experts Mixtral and Qwen3-MoE.
 """
 
 from collections.abc import Sequence as Seq
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from reference_engine.model.attention import Attention, Batch, Piece, Planner
 from reference_engine.model.cache import KvCache
-from reference_engine.model.mlp import swiglu
+from reference_engine.model.linear import Dense, Int8, Linear
+from reference_engine.model.mlp import Experts, FeedForward, SwiGlu
 from reference_engine.model.norm import normalise
 from reference_engine.model.weights import Weights
 from reference_engine.specs import ModelShape
@@ -19,28 +22,50 @@ RUN_OVERHEAD_BYTES = 300_000
 """KV bytes that can be read in the time which one more group of decodes costs (about 12 us)."""
 
 
+class Layer(NamedTuple):
+    """One layer, ready to compute."""
+
+    attention: Attention
+    output: Linear
+    feed_forward: FeedForward
+
+
 class Transformer:
     """Forward passes only; every method must run under `torch.inference_mode`."""
 
-    def __init__(self, shape: ModelShape, weights: Weights) -> None:
+    def __init__(self, shape: ModelShape, weights: Weights, *, int8: bool = False) -> None:
+        """With `int8` the matrices are kept in 8 bits a weight, all but embedding and router."""
         self.shape = shape
-        self._weights = weights
-        embedding = weights.embedding
+        self._matrix = matrix = Int8 if int8 else Dense
+        self._embedding = embedding = weights.embedding
         self._eps = torch.tensor(shape.rms_norm_eps, device=embedding.device)
-        self._attention = [
-            Attention(shape, index, layer, self._eps) for index, layer in enumerate(weights.layers)
-        ]
+        self._layers = [self._layer(index, weights) for index in range(shape.num_layers)]
+        self._head: Linear = matrix(weights.head)
         token_bytes = 2 * shape.num_kv_heads * shape.head_dim * embedding.element_size()
         slack_tokens = RUN_OVERHEAD_BYTES // token_bytes
         self._planner = Planner(weights.rotary, slack_tokens, embedding.dtype)
 
+    def _layer(self, index: int, weights: Weights) -> Layer:
+        layer, matrix = weights.layers[index], self._matrix
+        qkv = matrix(layer.qkv, layer.qkv_bias)
+        attention = Attention(self.shape, index, qkv, layer.qk_gain, self._eps)
+        feed_forward: FeedForward
+        if layer.router is None:
+            feed_forward = SwiGlu(matrix(layer.gate_up), matrix(layer.down))
+        else:
+            pairs = zip(layer.gate_up, layer.down, strict=True)
+            experts = [SwiGlu(matrix(gate_up), matrix(down)) for gate_up, down in pairs]
+            per_token = self.shape.experts_per_token
+            feed_forward = Experts(layer.router, experts, per_token, weights.renormalise)
+        return Layer(attention, matrix(layer.output), feed_forward)
+
     @property
     def dtype(self) -> torch.dtype:
-        return self._weights.embedding.dtype
+        return self._embedding.dtype
 
     @property
     def device(self) -> torch.device:
-        return self._weights.embedding.device
+        return self._embedding.device
 
     def plan(self, pieces: Seq[Piece]) -> Batch:
         """`pieces` in the order of `in_rows`; so lie their tokens in the rows of the pass."""
@@ -49,16 +74,14 @@ class Transformer:
     def embed(self, token_ids: Seq[int]) -> Tensor:
         """[num_tokens, hidden]."""
         ids = torch.tensor(token_ids, dtype=torch.long, device=self.device)
-        return self._weights.embedding[ids]
+        return self._embedding[ids]
 
     def layers(self, hidden: Tensor, layers: range, batch: Batch, cache: KvCache) -> Tensor:
         """Residual stream [num_tokens, hidden] after `layers`; their K and V are in `cache`."""
         for index in layers:
-            weights = self._weights.layers[index]
-            mixed = self._attention[index](normalise(hidden, self._eps), batch, cache)
-            hidden = torch.addmm(hidden, mixed, weights.output)
-            gated = swiglu(normalise(hidden, self._eps), weights.gate_up)
-            hidden = torch.addmm(hidden, gated, weights.down)
+            attention, output, feed_forward = self._layers[index]
+            hidden = output.add(hidden, attention(normalise(hidden, self._eps), batch, cache))
+            hidden = feed_forward.add(hidden, normalise(hidden, self._eps))
         return hidden
 
     def states(self, hidden: Tensor) -> Tensor:
@@ -67,4 +90,4 @@ class Transformer:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[num_rows, vocab_size] in float32, from the residual stream after the last layer."""
-        return (normalise(hidden, self._eps) @ self._weights.head).float()
+        return self._head(normalise(hidden, self._eps)).float()

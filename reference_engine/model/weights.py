@@ -22,9 +22,12 @@ from reference_engine.specs import ConfigError, ModelShape, ModelSource
 ARCHITECTURES: Final = (
     "LlamaForCausalLM",
     "MistralForCausalLM",
+    "MixtralForCausalLM",
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
+    "Qwen3MoeForCausalLM",
 )
+WITH_EXPERTS: Final = ("MixtralForCausalLM", "Qwen3MoeForCausalLM")
 
 
 class LayerWeights(NamedTuple):
@@ -34,8 +37,9 @@ class LayerWeights(NamedTuple):
     qkv_bias: Tensor | None
     qk_gain: Tensor | None  # [num_heads + num_kv_heads, head_dim], of Qwen3's norms
     output: Tensor  # [num_heads * head_dim, hidden]
-    gate_up: Tensor  # [hidden, 2 * intermediate]
-    down: Tensor  # [intermediate, hidden]
+    gate_up: Tensor  # [hidden, 2 * intermediate]; with experts [num_experts, hidden, 2 * ...]
+    down: Tensor  # [intermediate, hidden]; likewise
+    router: Tensor | None = None  # [hidden, num_experts]
 
 
 class Weights(NamedTuple):
@@ -45,6 +49,7 @@ class Weights(NamedTuple):
     layers: tuple[LayerWeights, ...]
     head: Tensor  # [hidden, vocab]
     rotary: Tensor  # complex64 [max_tokens, head_dim / 2]: e^(i * position * frequency)
+    renormalise: bool = True  # whether the weights of the experts picked sum to 1
 
 
 class Tensors(Protocol):
@@ -63,16 +68,20 @@ def load(
     """The model that `source` names, for positions below `max_tokens`. Raises ConfigError."""
     shape = source.shape()
     tensors: Tensors
+    renormalise = True
     if source.folder is None:
         tensors = RandomTensors(shape, source.seed, device)
         frequencies = inverse_frequencies(shape.head_dim, _Rope(rope_theta=shape.rope_theta))
     else:
         config = read_config(source.folder, max_tokens)
+        renormalise = config.renormalises
+        if shape.num_experts and not config.has_experts:
+            known = ", ".join(WITH_EXPERTS)
+            raise ConfigError(f"{source.folder}: experts are known of {known} only")
         tensors = Checkpoint(source.folder, device)
         frequencies = inverse_frequencies(shape.head_dim, config.rope)
-    if shape.num_experts:
-        raise ConfigError(f"model {source.name!r} has experts; only dense models can be computed")
-    return shape, pack(tensors, shape, frequencies, max_tokens, dtype)
+    weights = pack(tensors, shape, frequencies, max_tokens, dtype)
+    return shape, weights._replace(renormalise=renormalise)
 
 
 class _Rope(Struct):
@@ -97,6 +106,17 @@ class _Config(Struct):
     rope_parameters: _Rope | None = None
     sliding_window: int | None = None
     use_sliding_window: bool = True
+    norm_topk_prob: bool = False  # of Qwen3-MoE; Mixtral always does
+    decoder_sparse_step: int = 1  # 1: all layers have experts
+    mlp_only_layers: list[int] | None = None
+
+    @property
+    def has_experts(self) -> bool:
+        return any(name in WITH_EXPERTS for name in self.architectures)
+
+    @property
+    def renormalises(self) -> bool:
+        return self.norm_topk_prob or "MixtralForCausalLM" in self.architectures
 
     @property
     def rope(self) -> _Rope:
@@ -117,6 +137,8 @@ def read_config(folder: Path, max_tokens: int) -> _Config:
         raise ConfigError(f"{path}: unknown architecture {unknown} (known: {known})")
     if config.hidden_act != "silu":
         raise ConfigError(f"{path}: hidden_act {config.hidden_act!r} is not 'silu'")
+    if config.decoder_sparse_step != 1 or config.mlp_only_layers:
+        raise ConfigError(f"{path}: only models with experts in all layers, or in none, are known")
     window = config.sliding_window if config.use_sliding_window else None
     if window is not None and window < max_tokens:
         raise ConfigError(
@@ -212,6 +234,19 @@ def _files_by_tensor(folder: Path) -> dict[str, Path]:
         raise ConfigError(f"{folder}: no readable safetensors: {error}") from error
 
 
+def feed_forward_names(shape: ModelShape) -> tuple[str | None, list[tuple[str, str, str]]]:
+    """Within a layer: the router's name, if there is one; gate, up and down of each part."""
+    if not shape.num_experts:
+        return None, [("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")]
+    if shape.architecture == "mixtral":
+        block, names = "block_sparse_moe", ("w1", "w3", "w2")
+    else:
+        block, names = "mlp", ("gate_proj", "up_proj", "down_proj")
+    parts = [f"{block}.experts.{expert}." for expert in range(shape.num_experts)]
+    gate, up, down = names
+    return f"{block}.gate", [(part + gate, part + up, part + down) for part in parts]
+
+
 def tensor_sizes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
     """Every tensor of a model without biases and query or key norms, by name."""
     hidden, query = shape.hidden_size, shape.num_heads * shape.head_dim
@@ -223,10 +258,12 @@ def tensor_sizes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
         "self_attn.v_proj": (key, hidden),
         "self_attn.o_proj": (hidden, query),
         "post_attention_layernorm": (hidden,),
-        "mlp.gate_proj": (inner, hidden),
-        "mlp.up_proj": (inner, hidden),
-        "mlp.down_proj": (hidden, inner),
     }
+    router, parts = feed_forward_names(shape)
+    if router is not None:
+        layer[router] = (shape.num_experts, hidden)
+    for gate, up, down in parts:
+        layer |= {gate: (inner, hidden), up: (inner, hidden), down: (hidden, inner)}
     sizes: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (shape.vocab_size, hidden),
         "model.norm.weight": (hidden,),
@@ -290,7 +327,7 @@ def pack(
 
 
 def _pack_layer(read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtype) -> LayerWeights:
-    attention, mlp = prefix + "self_attn.", prefix + "mlp."
+    attention = prefix + "self_attn."
     query_gain = read.optional(attention + "q_norm.weight")
     scale = shape.head_dim**-0.5
     query_scale = scale if query_gain is None else 1.0  # a norm would undo it: then in its gain
@@ -309,14 +346,23 @@ def _pack_layer(read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtyp
         key = _paired(read(attention + "k_norm.weight"), shape.head_dim)
         heads = (query.expand(shape.num_heads, -1), key.expand(shape.num_kv_heads, -1))
         qk_gain = torch.cat(heads).to(dtype)
-    gate_up = torch.cat((read(mlp + "gate_proj.weight"), read(mlp + "up_proj.weight")))
+    gain = read(prefix + "post_attention_layernorm.weight")
+    router, parts = feed_forward_names(shape)
+    gate_ups, downs = [], []
+    for names in parts:
+        gate, up, down = (read(f"{prefix}{name}.weight") for name in names)
+        gate_ups.append(_in_out(torch.cat((gate, up)), gain, dtype))
+        downs.append(_in_out(down, None, dtype))
+    if router is not None:
+        gate_ups, downs = [torch.stack(gate_ups)], [torch.stack(downs)]
     return LayerWeights(
         qkv=_in_out(projected("weight"), read(prefix + "input_layernorm.weight"), dtype),
         qkv_bias=bias,
         qk_gain=qk_gain,
         output=_in_out(read(attention + "o_proj.weight"), None, dtype),
-        gate_up=_in_out(gate_up, read(prefix + "post_attention_layernorm.weight"), dtype),
-        down=_in_out(read(mlp + "down_proj.weight"), None, dtype),
+        gate_up=gate_ups[0],
+        down=downs[0],
+        router=None if router is None else _in_out(read(f"{prefix}{router}.weight"), gain, dtype),
     )
 
 

@@ -260,6 +260,15 @@ async def test_kv_can_leave_and_go_on_in_another_worker(folder_or_preset: str) -
         assert moved.output_ids == stories()[5].output[:10]
 
 
+async def test_eight_bits_answer_like_the_whole_numbers() -> None:
+    """Through the engine: the story is the golden one for a good while."""
+    story = stories()[1]
+    async with Engine.open(config(executor=Torch(threads=1, dtype="int8"))) as engine:
+        sequence = await answered(engine, story.prompt)
+    assert len(sequence.output_ids) == 96
+    assert sequence.output_ids[:16] == story.output[:16]
+
+
 async def test_a_failed_step_spoils_no_later_one() -> None:
     """Too many sequences for the slots is an error of that step; released, the next one runs."""
     executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
@@ -278,6 +287,8 @@ async def test_what_cannot_be_done_is_said() -> None:
     """A missing device is a configuration error."""
     with pytest.raises(ConfigError, match="device 'cuda:99'"):
         TorchExecutor(SOURCE, CAPACITY, device="cuda:99")
+    with pytest.raises(ConfigError, match="int8 is for CPUs"):
+        TorchExecutor(SOURCE, CAPACITY, device="meta", dtype="int8")
     executor = TorchExecutor(SOURCE, CAPACITY, threads=1)
     assert (await executor.execute(Step())).tokens == {}
     executor.close()

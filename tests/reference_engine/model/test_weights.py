@@ -85,7 +85,9 @@ def test_a_sharded_checkpoint_is_the_same_model(tmp_path: Path) -> None:
         ({"num_hidden_layers": 6}, r"no tensor 'model.layers.5"),
         ({"num_hidden_layers": 4}, "no known use.*layers.4"),
         ({"tie_word_embeddings": False}, "no tensor 'lm_head.weight'"),
-        ({"num_experts": 4, "num_experts_per_tok": 2}, "experts"),
+        ({"num_experts": 4, "num_experts_per_tok": 2}, "experts are known of Mixtral"),
+        ({"decoder_sparse_step": 2}, "experts in all layers, or in none"),
+        ({"mlp_only_layers": [1]}, "experts in all layers, or in none"),
     ],
 )
 def test_a_model_that_would_be_computed_wrongly_is_refused(
