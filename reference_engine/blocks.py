@@ -46,12 +46,23 @@ class BlockPool:
     free. `free_blocks` counts the last two.
     """
 
-    def __init__(self, num_blocks: int, block_size: int, *, caching: bool = True) -> None:
+    def __init__(
+        self,
+        num_blocks: int,
+        block_size: int,
+        *,
+        caching: bool = True,
+        max_idle_blocks: int | None = None,
+        idle_s: float | None = None,
+    ) -> None:
+        """At most `max_idle_blocks` idle ones are kept, none for longer than `idle_s`."""
         self.num_blocks = num_blocks
         self.block_size = block_size
         self.caching = caching
         self._free = list(range(num_blocks - 1, -1, -1))
-        self._idle: OrderedDict[int, None] = OrderedDict()  # least recently used first
+        self._max_idle_blocks, self._idle_s = max_idle_blocks, idle_s
+        self._now_s = 0.0
+        self._idle: OrderedDict[int, float] = OrderedDict()  # since when; least recently used first
         self._references = [0] * num_blocks
         self._hash_of: list[bytes | None] = [None] * num_blocks
         self._block_of: dict[bytes, int] = {}
@@ -117,9 +128,19 @@ class BlockPool:
                 if self._hash_of[block] is None:
                     self._free.append(block)
                 else:
-                    self._idle[block] = None
+                    self._idle[block] = self._now_s
         sequence.block_table.clear()
         sequence.num_published_blocks = 0
+        if self._max_idle_blocks is not None:
+            while len(self._idle) > self._max_idle_blocks:
+                self._free.append(self._evict())
+
+    def expire(self, now_s: float) -> None:
+        """Forget what has been idle for too long. What is freed from now on is idle since now."""
+        self._now_s = now_s
+        if self._idle_s is not None:
+            while self._idle and next(iter(self._idle.values())) <= now_s - self._idle_s:
+                self._free.append(self._evict())
 
     def sole_blocks(self, sequence: Sequence) -> int:
         """Blocks that would become free if it alone gave up its own."""
@@ -159,15 +180,17 @@ class BlockPool:
 
     def _take(self) -> int:
         """A block with one reference; evicts the least recently used idle one if none is free."""
-        if self._free:
-            block = self._free.pop()
-        else:
-            block, _ = self._idle.popitem(last=False)
-            key = self._hash_of[block]
-            assert key is not None, "an idle block has no content"
-            del self._block_of[key]
-            self._hash_of[block] = None
+        block = self._free.pop() if self._free else self._evict()
         self._references[block] = 1
+        return block
+
+    def _evict(self) -> int:
+        """Forget the content of the least recently used idle block."""
+        block, _ = self._idle.popitem(last=False)
+        key = self._hash_of[block]
+        assert key is not None, "an idle block has no content"
+        del self._block_of[key]
+        self._hash_of[block] = None
         return block
 
 

@@ -1,8 +1,10 @@
 """EngineConfig: everything that decides how an engine behaves, frozen, from JSON."""
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from reference_engine.behaviour import Behaviour
 from reference_engine.executors import Executor, Torch
@@ -26,6 +28,8 @@ class EngineConfig(Spec, frozen=True):
     max_model_len: Count | None = None  # tokens; None: the model's own, or the pool's if less
     max_queue: Count | None = None  # more that wait are refused (429); None: all may
     prefix_caching: bool = True
+    prefix_cache_blocks: Count | None = None
+    prefix_cache_ttl_s: Annotated[float, Meta(gt=0)] | None = None
     image_tokens: Count = 256  # at most; larger images are scaled down
     encoder_cache_tokens: Count = 16384  # of images and sound that nobody reads just now
     timeouts: ServerTimeouts = ServerTimeouts()

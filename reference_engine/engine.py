@@ -59,6 +59,8 @@ class Engine:
                 num_layers=self.shape.num_layers,
                 stats=self.stats,
                 prefix_caching=config.prefix_caching,
+                prefix_cache_blocks=config.prefix_cache_blocks,
+                prefix_cache_ttl_s=config.prefix_cache_ttl_s,
                 emit_log=emit_log,
                 encoder_cache_tokens=config.encoder_cache_tokens,
                 send_on=self._send_on,

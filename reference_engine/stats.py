@@ -105,7 +105,7 @@ class Stats:
 
     def text(self, gauges: Gauges, model_name: str) -> str:
         """The whole of /metrics."""
-        return "\n".join(self._lines(gauges, _label(model_name))) + "\n"
+        return "\n".join(self._lines(gauges, model_label(model_name))) + "\n"
 
     def _lines(self, gauges: Gauges, label: str) -> Iterator[str]:
         for name, value in (
@@ -140,10 +140,10 @@ class Stats:
             ("request_inference_time_seconds", self.inference_time_s),
             ("iteration_tokens_total", self.step_tokens),
         ):
-            yield from _histogram_lines(f"vllm:{name}", histogram, label)
+            yield from histogram_lines(f"vllm:{name}", histogram, label)
 
 
-def _histogram_lines(name: str, histogram: Histogram, label: str) -> Iterator[str]:
+def histogram_lines(name: str, histogram: Histogram, label: str) -> Iterator[str]:
     """Buckets are cumulative, the last one is everything."""
     yield f"# TYPE {name} histogram"
     totals = list(accumulate(histogram.counts))
@@ -154,6 +154,6 @@ def _histogram_lines(name: str, histogram: Histogram, label: str) -> Iterator[st
     yield f"{name}_sum{{{label}}} {histogram.sum!r}"
 
 
-def _label(model_name: str) -> str:
+def model_label(model_name: str) -> str:
     escaped = model_name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'model_name="{escaped}"'

@@ -38,6 +38,8 @@ class Worker:
         num_layers: int,
         stats: Stats,
         prefix_caching: bool = True,
+        prefix_cache_blocks: int | None = None,
+        prefix_cache_ttl_s: float | None = None,
         emit_log: EmitLog | None = None,
         encoder_cache_tokens: int = 0,
         send_on: Callable[["Worker", Sequence, Any], None] | None = None,
@@ -48,7 +50,13 @@ class Worker:
         self.role = role
         self.executor = executor
         self.capacity = capacity
-        self.pool = BlockPool(capacity.num_blocks, capacity.block_size, caching=prefix_caching)
+        self.pool = BlockPool(
+            capacity.num_blocks,
+            capacity.block_size,
+            caching=prefix_caching,
+            max_idle_blocks=prefix_cache_blocks,
+            idle_s=prefix_cache_ttl_s,
+        )
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.arrivals = Arrivals(self)
@@ -128,6 +136,7 @@ class Worker:
 
     async def _run(self) -> None:
         while True:
+            self.pool.expire(self._loop.time())
             self._remove_finished()
             step = self._policy.plan(self.view())
             if step.is_empty:

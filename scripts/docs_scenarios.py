@@ -270,6 +270,8 @@ _LINES: Final = {
     "EngineConfig.max_queue": "requests that may wait; more are refused (429); unset: all may",
     "EngineConfig.image_tokens": "of an image, at most; larger ones are scaled down",
     "EngineConfig.encoder_cache_tokens": "kept of images and sound that nobody reads just now",
+    "EngineConfig.prefix_cache_blocks": "kept beside those in use; unset: all that are free",
+    "EngineConfig.prefix_cache_ttl_s": "kept since its last use; unset: until room is needed",
     "EngineConfig.prefix_caching": "use KV again that an equal prefix has left",
     "Torch.device": "of PyTorch: `cpu`, `cuda`, `cuda:1` ...",
     "Torch.dtype": "of weights and KV; unset: `bfloat16` on CUDA, else `float32`",
@@ -752,6 +754,8 @@ endpoint:
     image_tokens: 256
     encoder_cache_tokens: 16384
     prefix_caching: true
+    prefix_cache_blocks: 512
+    prefix_cache_ttl_s: 300
     timeouts: {request_s: 600, drain_s: 30}
     behaviour: {tool_call_share: 0.7, effort: low}
 """,

@@ -15,6 +15,7 @@ from reference_engine.engine import Engine
 from reference_engine.executors import Roofline
 from reference_engine.server.answer import TokenSource
 from reference_engine.server.generation import Generation
+from reference_engine.server.loop_lag import LoopLag
 from reference_engine.server.planning import Planner
 from reference_engine.server.prompts import Prompts
 from reference_engine.server.protocol.answers import Model, ModelList, Prompt, Tokens
@@ -23,6 +24,7 @@ from reference_engine.server.protocol.requests import DetokenizeRequest, Tokeniz
 from reference_engine.server.reply import JSON, PROMETHEUS, Reply, as_json
 from reference_engine.server.tokenizer import Tokenizer, open_tokenizer
 from reference_engine.specs import ConfigError
+from reference_engine.stats import model_label
 from reference_engine.timeouts import DEFAULT, ServerTimeouts
 
 _STOPPING = "the server is stopping"
@@ -52,6 +54,7 @@ class Api:
     ) -> None:
         self._engine, self._tokenizer, self.model = engine, tokenizer, model
         self.timeouts = timeouts
+        self.loop_lag = LoopLag()
         self._prompts = Prompts(tokenizer, threads, image_tokens)
         self._unix_epoch_s = unix_epoch_s
         self._started_s = self._unix_time_s()
@@ -134,7 +137,8 @@ class Api:
         return Reply(200, JSON, b'{"status":"ok"}')
 
     async def _metrics(self, body: bytes) -> Reply:
-        return Reply(200, PROMETHEUS, self._engine.metrics().encode())
+        lines = [*self.loop_lag.lines(model_label(self.model)), ""]
+        return Reply(200, PROMETHEUS, (self._engine.metrics() + "\n".join(lines)).encode())
 
     def _unix_time_s(self) -> int:
         return int(self._unix_epoch_s + asyncio.get_running_loop().time())

@@ -71,7 +71,7 @@ async def serve(
         keepalive_timeout=api.timeouts.idle_s,
     )
     await runner.setup()
-    watch = asyncio.create_task(clients.drop_stalled())
+    watches = [asyncio.create_task(one) for one in (clients.drop_stalled(), api.loop_lag.watch())]
     try:
         site = web.SockSite(runner, listener, backlog=_BACKLOG)
         try:
@@ -87,7 +87,8 @@ async def serve(
                 api.abort()
                 await clients.drain(_CUT_AFTER_S)
     finally:
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await runner.cleanup()
 
 

@@ -89,6 +89,41 @@ def test_least_recently_used_goes_first_and_ends_of_chains_before_their_heads() 
     assert pool.lookup(sequence([2] * 5, 4)).num_tokens == 4
 
 
+def test_what_was_not_used_for_long_is_forgotten() -> None:
+    """Counted from its last use; use again is a new beginning."""
+    pool = BlockPool(16, 4, idle_s=10.0)
+    first, second = sequence([1] * 9), sequence([2] * 9, 1)
+    for one in (first, second):
+        compute(pool, one)
+    pool.free(first)
+    pool.expire(5.0)
+    pool.free(second)
+    pool.expire(9.9)
+    assert pool.lookup(sequence([1] * 9, 2)).num_tokens == 8
+    pool.expire(10.0)
+    assert pool.lookup(sequence([1] * 9, 3)).num_tokens == 0
+    again = sequence([2] * 9, 4)
+    assert compute(pool, again) == 8
+    pool.expire(100.0)
+    pool.free(again)
+    assert pool.lookup(sequence([2] * 9, 5)).num_tokens == 8
+    pool.check([])
+
+
+def test_no_more_is_kept_than_told() -> None:
+    """The least recently used goes first, though there is room."""
+    pool = BlockPool(16, 4, max_idle_blocks=3)
+    older, newer = sequence([1] * 9), sequence([2] * 9, 1)
+    for one in (older, newer):
+        compute(pool, one)
+    pool.free(older)
+    pool.free(newer)
+    assert pool.lookup(sequence([1] * 9, 2)).num_tokens == 4
+    assert pool.lookup(sequence([2] * 9, 3)).num_tokens == 8
+    assert pool.free_blocks == 16
+    pool.check([])
+
+
 def test_without_caching_nothing_is_shared() -> None:
     """caching=False: equal prompts get their own blocks."""
     pool = BlockPool(16, 4, caching=False)
@@ -130,7 +165,8 @@ class PoolTraffic(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = BlockPool(12, 2)
+        self.pool = BlockPool(12, 2, max_idle_blocks=4, idle_s=3.0)
+        self.now_s = 0.0
         self.held: list[Sequence] = []
         self.content: dict[int, tuple[int, ...]] = {}  # block -> all ids up to its end
 
@@ -169,6 +205,13 @@ class PoolTraffic(RuleBasedStateMachine):
         sole, before = self.pool.sole_blocks(one), self.pool.free_blocks
         self.pool.free(one)
         assert self.pool.free_blocks == before + sole
+
+    @rule(after_s=st.floats(0, 4))
+    def time_passes(self, after_s: float) -> None:
+        self.now_s += after_s
+        before = self.pool.free_blocks
+        self.pool.expire(self.now_s)
+        assert self.pool.free_blocks == before
 
     def _compute(self, one: Sequence, num_tokens: int) -> None:
         one.num_computed_tokens = num_tokens

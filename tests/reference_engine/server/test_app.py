@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -180,6 +181,21 @@ async def test_metrics_count_what_was_served(client: openai.AsyncOpenAI) -> None
         assert f'vllm:generation_tokens_total{{model_name="{MODEL}"}} 5.0' in text
         head = await session.head(f"{root}/metrics")
         assert (head.status, await head.read()) == (200, b"")
+
+
+async def test_metrics_tell_how_late_the_event_loop_was(client: openai.AsyncOpenAI) -> None:
+    """Whatever blocks it shows as its longest lag."""
+    root = str(client.base_url).removesuffix("/v1/")
+    async with aiohttp.ClientSession() as session:
+        await session.get(f"{root}/health")
+        await asyncio.sleep(0.02)
+        time.sleep(0.2)  # noqa: ASYNC251 - the stall
+        await asyncio.sleep(0.02)
+        text = await (await session.get(f"{root}/metrics")).text()
+    name = "reference_engine:event_loop_lag_seconds"
+    (longest,) = [line for line in text.splitlines() if line.startswith(f"{name}_max{{")]
+    assert float(longest.split()[-1]) > 0.18
+    assert f'{name}_bucket{{le="+Inf"' in text
 
 
 async def test_a_client_that_goes_away_cancels_its_sequence() -> None:
