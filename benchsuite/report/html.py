@@ -45,6 +45,8 @@ def render(result: RunResult, data: RunData) -> str:
         facts=sections.facts(result),
         metrics=sections.metrics(result),
         targets=sections.targets(result),
+        classes_head=sections.CLASSES_HEAD,
+        classes=sections.classes(result, data),
         instrument=sections.instrument(result),
         checks=sections.checks(result),
         slowest_head=sections.SLOWEST_HEAD,

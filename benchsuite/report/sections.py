@@ -8,7 +8,8 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from benchsuite.metrics.base import Interval, Summary
-from benchsuite.metrics.latency import tpot, ttft
+from benchsuite.metrics.latency import e2e_latency, tpot, ttft
+from benchsuite.metrics.statistics import values_needed
 from benchsuite.metrics.validity import Check
 from benchsuite.records.client import Pauses
 from benchsuite.records.table import RunData
@@ -247,6 +248,36 @@ def _share(share: float | None, is_met: bool | None) -> str:
     return "–" if share is None else mark + percent(share)
 
 
+CLASSES_HEAD: Final = (
+    "class", "requests", "ended well", "ttft p50", "ttft p99", "tpot p50", "tpot p99", "e2e p50",
+    "e2e p99", "met all targets",
+)  # fmt: skip
+
+
+def classes(result: RunResult, data: RunData) -> Rows:
+    """The columns of CLASSES_HEAD, milliseconds, where there are several classes of requests."""
+    of_class = np.array(data.slo_class, dtype=str)
+    names = sorted(set(data.slo_class))
+    if len(names) < 2:
+        return ()
+    columns = (ttft(data), tpot(data), e2e_latency(data))
+    rows = []
+    for name in names:
+        inside = data.in_window & (of_class == name)
+        cells = []
+        for values_s in columns:
+            known_s = values_s[inside & data.ok & ~np.isnan(values_s)]
+            cells += [
+                _ms(np.quantile(known_s, p)) if len(known_s) >= values_needed(p) else "–"
+                for p in (0.5, 0.99)
+            ]
+        found = result.attainment.get(name)
+        share = "" if found is None or found.share is None else percent(found.share)
+        num_ok = int(np.count_nonzero(inside & data.ok))
+        rows.append((name, f"{int(inside.sum()):,}", f"{num_ok:,}", *cells, share))
+    return tuple(rows)
+
+
 def checks(result: RunResult) -> tuple[CheckRow, ...]:
     """Every check; those that failed first."""
     ordered = sorted(result.checks, key=lambda check: (check.ok, not check.hard))
@@ -363,7 +394,7 @@ def slowest_requests(data: RunData) -> Rows:
     )
 
 
-def _ms(value_s: float) -> str:
+def _ms(value_s: float | np.floating) -> str:
     return number(float(value_s) * 1e3)
 
 

@@ -89,7 +89,7 @@ def write(
         name=name,
         notes=notes,
         lines=lines(found),
-        head=HEAD,
+        head=("of a request", *HEAD[1:]),
         spreads=spreads(found),
     )
     path.write_text(page, encoding="utf-8")

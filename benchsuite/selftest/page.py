@@ -247,7 +247,8 @@ def chart(x_title: str, y_unit: str, lines: Sequence[Line]) -> Markup:
     )
     # Every letter of it is ours: numbers, and the names above.
     return Markup(
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-size="12">{"".join(parts)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{y_unit} by {x_title}" '
+        f'font-size="13">{"".join(parts)}</svg>'
     )
 
 

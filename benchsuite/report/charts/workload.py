@@ -40,7 +40,7 @@ def _rate(starts_s: FloatArray) -> Chart | None:
         title="Arrivals",
         reading=f"Sessions that began, in slices of {number(width_s)} s.",
         figure=figure,
-        table=Table(("", "sessions per second"), rows),
+        table=Table(("slice", "sessions per second"), rows),
     )
 
 

@@ -13,9 +13,11 @@ from benchsuite.metrics.base import Summary
 from benchsuite.metrics.overlap import beside_prefill
 from benchsuite.metrics.token_costs import Gamma
 from benchsuite.records.table import RunData
+from benchsuite.report import sections
 from benchsuite.report.charts import charts
 from benchsuite.report.charts.base import Chart, plain, slowest
 from benchsuite.report.charts.figure import MAX_SLICES, MAX_TICKS, log_ticks, slices
+from benchsuite.report.quantities import number
 from tests.benchsuite.report.synthetic import make_data, make_result
 
 ALWAYS = ["time-ttft", "in-flight", "arrivals", "waterfall"]
@@ -316,3 +318,15 @@ def test_a_closed_loop_asks_for_no_more_than_it_sends() -> None:
     chart = drawn(data)["arrivals"]
     assert [trace["name"] for trace in chart.figure.traces] == ["sent"]
     assert chart.reading.startswith("12 requests were sent, each as soon as a slot was free, or")
+
+
+def test_each_class_has_its_own_row() -> None:
+    """Medians of its own requests of the window that ended well; one class needs no table."""
+    data = make_data(300, 10)
+    rows = {row[0]: row for row in sections.classes(make_result(data), data)}
+    assert list(rows) == ["batch", "interactive"]
+    mine = data.in_window & data.ok & (np.array(data.slo_class) == "batch")
+    waited_ms = np.median((data.first_token_s - data.origin_s)[mine]) * 1e3
+    assert rows["batch"][2:4] == (f"{mine.sum()}", number(waited_ms))
+    one = make_data(300, 10, classes=("default",))
+    assert sections.classes(make_result(one), one) == ()
