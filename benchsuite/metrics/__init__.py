@@ -6,6 +6,7 @@ from benchsuite.metrics.answers import (
     correct_rate,
     coverage_metric,
     lacks_natural_grades,
+    lacks_votes,
     tokens_per_correct,
     vote_accuracy,
 )
@@ -19,6 +20,7 @@ from benchsuite.metrics.cold_start import (
 )
 from benchsuite.metrics.cost import cost_metrics, use_metrics
 from benchsuite.metrics.energy import energy_metrics
+from benchsuite.metrics.fairness import lacks_tenants, tenant_fairness
 from benchsuite.metrics.generator import client_lag, connect_time, issue_delay, send_delay
 from benchsuite.metrics.items import (
     calls_per_item,
@@ -87,9 +89,12 @@ from benchsuite.metrics.smoothness import (
 from benchsuite.metrics.summaries import summaries
 from benchsuite.metrics.system import UNTOLD, System
 from benchsuite.metrics.throughput import (
+    answer_tokens,
+    lacks_reasoning,
     output_token_rate,
     output_tokens,
     prompt_tokens,
+    reasoning_tokens,
     request_rate,
     total_token_rate,
 )
@@ -116,7 +121,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("output_token_rate", "Output tokens/s", "tokens/s", "higher", "run", output_token_rate),
     Metric("total_token_rate", "Total tokens/s", "tokens/s", "higher", "run", total_token_rate),
     Metric("accuracy", "Accuracy", "share", "higher", "run", accuracy, interval=accuracy_interval),
-    Metric("vote_accuracy", "Accuracy of votes", "share", "higher", "run", vote_accuracy),
+    Metric("vote_accuracy", "Accuracy of votes", "share", "higher", "run", vote_accuracy,
+           lacks=lacks_votes),
     Metric("correct_rate", "Right answers/s", "answers/s", "higher", "run", correct_rate),
     Metric("tokens_per_correct", "Tokens per right answer", "tokens", "lower", "run",
            tokens_per_correct, lacks=lacks_natural_grades),
@@ -149,6 +155,12 @@ METRICS: tuple[Metric, ...] = (
            lacks=lacks_rest),
     Metric("prompt_tokens", "Prompt tokens", "tokens", "neither", "request", prompt_tokens),
     Metric("output_tokens", "Output tokens", "tokens", "neither", "request", output_tokens),
+    Metric("reasoning_tokens", "Reasoning tokens", "tokens", "neither", "request",
+           reasoning_tokens, lacks=lacks_reasoning),
+    Metric("answer_tokens", "Answer tokens", "tokens", "neither", "request", answer_tokens,
+           lacks=lacks_reasoning),
+    Metric("tenant_fairness", "Fairness among tenants", "", "higher", "run", tenant_fairness,
+           lacks=lacks_tenants),
     Metric("calls_per_item", "Requests per item", "requests", "lower", "run", calls_per_item,
            lacks=lacks_items),
     Metric("prompt_tokens_per_item", "Prompt tokens per item", "tokens", "lower", "run",

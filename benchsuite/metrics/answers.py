@@ -98,6 +98,10 @@ def lacks_grades(data: RunData) -> str | None:
     return None if _counts(data)[1] else "no answer was graded"
 
 
+def lacks_votes(data: RunData) -> str | None:
+    return None if _groups(data) else "no question was asked several times and graded"
+
+
 def lacks_natural_ends(data: RunData) -> str | None:
     """Tokens that were demanded are not those that an answer took."""
     if data.must_reach_asked.any():

@@ -43,6 +43,16 @@ def _counts(from_s: FloatArray, until_s: FloatArray) -> Counts:
     return Counts(at_s[order], np.cumsum(change[order]))
 
 
+def means_between(counts: Counts, edges_s: FloatArray) -> FloatArray:
+    """The mean number between each two neighbours of ascending `edges_s` [k + 1], [k]. Exact: it
+    is the integral of the steps, so that short phases count for as long as they lasted."""
+    if not len(counts.num):
+        return np.zeros(len(edges_s) - 1)
+    held = np.concatenate(([0.0], np.cumsum(counts.num[:-1] * np.diff(counts.at_s))))
+    found: FloatArray = np.diff(np.interp(edges_s, counts.at_s, held)) / np.diff(edges_s)
+    return found
+
+
 def _at(counts: Counts, at_s: FloatArray) -> IntArray:
     """How many there were just after each moment."""
     index = np.searchsorted(counts.at_s, at_s, side="right") - 1

@@ -45,6 +45,23 @@ def output_tokens(data: RunData) -> FloatArray:
     return data.output_tokens.astype(np.float64)
 
 
+def reasoning_tokens(data: RunData) -> FloatArray:
+    """Output tokens that the model spent on reasoning, as the server counts them. Undefined where
+    it does not say."""
+    return np.where(data.reasoning_tokens >= 0, data.reasoning_tokens, np.nan)
+
+
+def answer_tokens(data: RunData) -> FloatArray:
+    """Output tokens less `reasoning_tokens`: what the user asked for. Undefined where the server
+    does not tell them apart. Its time to first token is `ttfo`."""
+    return output_tokens(data) - reasoning_tokens(data)
+
+
+def lacks_reasoning(data: RunData) -> str | None:
+    """A count of zero everywhere is a model that does not reason, or a server that cannot tell."""
+    return None if (data.reasoning_tokens > 0).any() else "the server reported no reasoning tokens"
+
+
 def ended_per_second(chosen: BoolArray, data: RunData) -> FloatArray:
     """The chosen requests that ended inside the window, per second of it, [1]."""
     ended = chosen & _inside(data.finished_s, data)

@@ -1,4 +1,4 @@
-"""summary.csv and requests.csv: tables for people and spreadsheets, RFC 4180.
+"""summary.csv, requests.csv and concurrency.csv: tables for people and spreadsheets, RFC 4180.
 
 Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers.
 """
@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from benchsuite.metrics import METRICS
 from benchsuite.metrics.base import Summary
+from benchsuite.metrics.overlap import in_decode, in_prefill, means_between
 from benchsuite.records.table import RunData
 from benchsuite.results.result import RunResult
 
 Cell = str | int | float | bool | None
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_INTERVALS: Final = 500  # rows of concurrency.csv
 _COLUMNS: Final = (
     "request_id",
     "session_id",
@@ -70,9 +73,27 @@ def requests_csv(data: RunData) -> str:
     return _csv(head, columns)
 
 
+def concurrency_csv(data: RunData) -> str:
+    """Requests in their prefill (from sent to first token) and in their decode, over the whole run:
+    the mean of each of 500 equal intervals."""
+    head = ("start_s", "end_s", "in_prefill", "in_decode")
+    phases = (data.once(in_prefill), data.once(in_decode))
+    moments_s = np.concatenate([phase.at_s for phase in phases])
+    if not len(moments_s) or moments_s.min() == moments_s.max():
+        return _csv(head, [[] for _ in head])
+    edges_s = np.linspace(moments_s.min(), moments_s.max(), _INTERVALS + 1)
+    means = [means_between(phase, edges_s) for phase in phases]
+    return _csv(head, [column.tolist() for column in (edges_s[:-1], edges_s[1:], *means)])
+
+
 def write(result: RunResult, data: RunData, folder: Path) -> None:
-    """Write both into a run folder."""
-    for name, text in (("summary.csv", summary_csv(result)), ("requests.csv", requests_csv(data))):
+    """Write all into a run folder."""
+    tables = {
+        "summary.csv": summary_csv(result),
+        "requests.csv": requests_csv(data),
+        "concurrency.csv": concurrency_csv(data),
+    }
+    for name, text in tables.items():
         (folder / name).write_bytes(text.encode("utf-8", errors="replace"))
 
 

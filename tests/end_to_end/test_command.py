@@ -22,6 +22,7 @@ FILES = {
     "requests.parquet",
     "requests.csv",
     "summary.csv",
+    "concurrency.csv",
     "report.html",
     "facts.json",
     "telemetry.parquet",

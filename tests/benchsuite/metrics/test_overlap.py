@@ -7,8 +7,11 @@ import pytest
 
 from benchsuite.metrics.overlap import (
     decode_concurrency,
+    in_decode,
+    in_prefill,
     interference,
     lacks_contrast,
+    means_between,
     prefill_concurrency,
 )
 from benchsuite.records.table import RunData
@@ -81,3 +84,16 @@ def test_concurrency_is_the_time_spent_in_a_phase() -> None:
     half = run(record(0, due_s=0.0, chunks=((1.0, 1), (4.0, 1))), window_s=(2.0, 3.0))
     assert decode_concurrency(half).tolist() == pytest.approx([1.0])
     assert np.isnan(decode_concurrency(run(window_s=(1.0, 1.0)))[0])
+
+
+def test_concurrency_over_time_is_exact_between_any_edges() -> None:
+    """A phase counts for as long as it lasted in each interval, however short; before the first
+    and after the last there is nobody."""
+    data = run(
+        record(0, due_s=0.0, chunks=((1.0, 1), (4.0, 1))),
+        record(1, due_s=2.0, chunks=((1.0, 1), (4.0, 1))),
+    )
+    edges_s = np.array([-1.0, 0.0, 0.5, 3.0, 4.0, 6.0, 9.0])
+    assert means_between(in_prefill(data), edges_s) == pytest.approx([0, 1, 0.6, 0, 0, 0])
+    assert means_between(in_decode(data), edges_s) == pytest.approx([0, 0, 0.8, 2, 1, 0])
+    assert means_between(in_decode(run()), edges_s).tolist() == [0.0] * 6

@@ -1,4 +1,4 @@
-"""summary.csv and requests.csv."""
+"""summary.csv, requests.csv and concurrency.csv."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from benchsuite.metrics.validity import Validity
 from benchsuite.records.table import RunData
 from benchsuite.results.environment import Environment
 from benchsuite.results.result import RunResult
-from benchsuite.results.tables import requests_csv, summary_csv, write
+from benchsuite.results.tables import concurrency_csv, requests_csv, summary_csv, write
 from tests.runs import failed, record, run
 
 
@@ -82,3 +82,14 @@ def test_both_are_written_as_utf_8(tmp_path: Path) -> None:
     write(_result(data), data, tmp_path)
     assert "größer" in (tmp_path / "requests.csv").read_text(encoding="utf-8")
     assert (tmp_path / "summary.csv").exists()
+
+
+def test_concurrency_adds_up_to_the_time_in_each_phase() -> None:
+    """Of a run of 4 requests with 0.2 s of prefill and 0.3 s of decode each; a run that sent
+    nothing has no rows."""
+    rows = _rows(concurrency_csv(run(*(record(i) for i in range(4)))))
+    assert len(rows) == 500
+    assert (float(rows[0]["start_s"]), float(rows[-1]["end_s"])) == (0.0, 3.5)
+    for name, spent_s in (("in_prefill", 0.8), ("in_decode", 1.2)):
+        assert sum(float(row[name]) for row in rows) * 3.5 / 500 == pytest.approx(spent_s)
+    assert concurrency_csv(run()) == "start_s,end_s,in_prefill,in_decode\r\n"
