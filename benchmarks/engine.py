@@ -238,7 +238,8 @@ def _numbers(text: str) -> list[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="15m", choices=sorted(PRESETS))
+    dense = [name for name, shape in PRESETS.items() if not shape.num_experts]  # as are the bounds
+    parser.add_argument("--model", default="15m", choices=sorted(dense))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtypes", default="float32", help="of the engine, by commas")
     parser.add_argument("--threads", type=int, default=1)
