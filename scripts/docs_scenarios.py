@@ -795,6 +795,7 @@ endpoint:
       flops_efficiency: 0.6
       bandwidth_efficiency: 0.8
       overhead_s: 0.0005
+      overhead_per_sequence_s: 0.00002
       memory_share: 0.9
 """,
     "DeviceSpec": """

@@ -35,7 +35,7 @@ FLOORS = {
     ],
     "reference_engine": [
         {"__main__"},
-        {"server", ""},  # the public face: Engine, EngineConfig, SamplingParams
+        {"server", "calibration", ""},  # the public face: Engine, EngineConfig, SamplingParams
         {"engine"},
         {"worker", "config"},
         {"arrivals"},  # the half of a worker that others fill
@@ -50,6 +50,7 @@ FLOORS = {
 MEETING = {
     "benchsuite/endpoints/in_process.py",  # runs the server's handler on virtual time
     "benchsuite/endpoints/reference_engine.py",  # its config is a section of the scenario
+    "benchsuite/cli/calibrating.py",  # fits its roofline to its torch executor
     "benchsuite/catalogue.py",  # lists the policies and executors that there are
 }
 
@@ -82,7 +83,11 @@ IN_INIT = {
 
 # Who may name a library that is heavy, or that we want to be able to leave.
 LIBRARIES = {
-    "torch": {"reference_engine/model/", "reference_engine/executors/torch_executor.py"},
+    "torch": {
+        "reference_engine/model/",
+        "reference_engine/executors/torch_executor.py",
+        "reference_engine/executors/device_name.py",
+    },
     "safetensors": {"reference_engine/model/"},
     "aiohttp": {"benchsuite/endpoints/aiohttp_transport.py", "reference_engine/server/app.py"},
     "httptools": {"benchsuite/endpoints/http_framing.py"},

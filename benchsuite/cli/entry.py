@@ -8,7 +8,7 @@ from io import TextIOWrapper
 
 import typer
 
-from benchsuite.cli import listing, results, running, sweeping, workloads
+from benchsuite.cli import calibrating, listing, results, running, sweeping, workloads
 from benchsuite.cli.base import INTERNAL, INTERRUPTED
 from benchsuite.errors import BenchsuiteError
 
@@ -20,7 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: laying it out with rich takes longer than all the rest
 )
-for family in (running, results, workloads, sweeping, listing):  # as the help lists them
+# as the help lists them
+for family in (running, results, workloads, sweeping, calibrating, listing):
     app.add_typer(family.commands)
 
 

@@ -72,6 +72,7 @@ class Roofline(Spec, frozen=True, tag="roofline"):
     flops_efficiency: Efficiency = 1.0
     bandwidth_efficiency: Efficiency = 1.0
     overhead_s: Annotated[float, Meta(ge=0)] = 200e-6  # scheduling, launch and sampling of a step
+    overhead_per_sequence_s: Annotated[float, Meta(ge=0)] = 0.0  # of a step, for each in it
     memory_share: Efficiency = 0.9  # of device memory, for weights and KV together
     link_bytes_per_s: Annotated[float, Meta(gt=0)] = 50e9  # into a worker: one 400 Gbit/s port
 
@@ -84,6 +85,16 @@ class Roofline(Spec, frozen=True, tag="roofline"):
     def device_spec(self) -> DeviceSpec:
         return DEVICES[self.device] if isinstance(self.device, str) else self.device
 
+    @property
+    def reached(self) -> DeviceSpec:
+        """The device at its efficiencies."""
+        device = self.device_spec
+        return DeviceSpec(
+            peak_flops_per_s=device.peak_flops_per_s * self.flops_efficiency,
+            bytes_per_s=device.bytes_per_s * self.bandwidth_efficiency,
+            memory_bytes=device.memory_bytes,
+        )
+
     def default_blocks(self, shape: ModelShape, block_size: int) -> int:
         """Blocks in what memory the weights leave. Raises ConfigError if they leave none."""
         room = self.memory_share * self.device_spec.memory_bytes
@@ -95,18 +106,14 @@ class Roofline(Spec, frozen=True, tag="roofline"):
 
     def build(self, source: ModelSource, capacity: Capacity, worker: int = 0) -> StepExecutor:
         """Never fails: there is nothing to load."""
-        reached = DeviceSpec(
-            peak_flops_per_s=self.device_spec.peak_flops_per_s * self.flops_efficiency,
-            bytes_per_s=self.device_spec.bytes_per_s * self.bandwidth_efficiency,
-            memory_bytes=self.device_spec.memory_bytes,
-        )
         return RooflineExecutor(
             source.shape(),
-            reached,
+            self.reached,
             self.overhead_s,
             source.seed,
             block_size=capacity.block_size,
             link_bytes_per_s=self.link_bytes_per_s,
+            overhead_per_sequence_s=self.overhead_per_sequence_s,
         )
 
 

@@ -34,11 +34,13 @@ class RooflineExecutor:
         *,
         block_size: int = 16,
         link_bytes_per_s: float = 50e9,
+        overhead_per_sequence_s: float = 0.0,
     ) -> None:
         self._shape = shape
         self._vocab_size = shape.vocab_size
         self._device = device
         self._overhead_s = overhead_s
+        self._overhead_per_sequence_s = overhead_per_sequence_s
         self._seed = seed
         self._block_bytes = block_size * shape.kv_bytes_per_token
         self._link_bytes_per_s = link_bytes_per_s
@@ -46,7 +48,11 @@ class RooflineExecutor:
 
     def step_time_s(self, step: Step) -> float:
         """How long `step` takes; never less when work is added to it."""
-        return step_cost(step, self._shape).time_s(self._device) + self._overhead_s
+        overhead_s = self._overhead_s
+        if self._overhead_per_sequence_s:
+            num_sequences = len(step.prefill) + len(step.decode)
+            overhead_s += self._overhead_per_sequence_s * num_sequences
+        return step_cost(step, self._shape).time_s(self._device) + overhead_s
 
     async def execute(self, step: Step) -> StepOutput:
         await asyncio.sleep(self.step_time_s(step))
