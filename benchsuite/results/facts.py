@@ -19,7 +19,10 @@ from benchsuite.results.curve import Curve
 from benchsuite.results.environment import Environment
 
 FILE_NAME: Final = "facts.json"
-RUNNING: Final = "the process ended before the run did"
+RUNNING: Final = (
+    "the process ended, or its disk was full, before the run ended; what became of the requests "
+    "in flight then is unknown"
+)
 
 
 class Facts(Struct, frozen=True, kw_only=True):
