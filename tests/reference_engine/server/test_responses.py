@@ -36,7 +36,7 @@ async def api() -> AsyncIterator[Api]:
 async def client(api: Api) -> AsyncIterator[openai.AsyncOpenAI]:
     listener = bind("127.0.0.1", 0)
     async with (
-        serve(api, listener, grace_s=0.1),
+        serve(api, listener),
         openai.AsyncOpenAI(
             base_url=f"{url(listener)}/v1", api_key="none", max_retries=0
         ) as official,
