@@ -4,14 +4,18 @@
 
 The run's folder is made by sending nothing: a simulated scenario gives the form, its records are
 replaced by as many as asked, with jittered token times. Each phase is timed where `benchsuite
-report` runs it; medians of the repeats. `--profile`: where the metrics' time goes, instead.
+report` runs it; medians of the repeats. Memory is the most that this process had, of its own (anon)
+and with what it had mapped of files (which the system takes back when it needs room), sampled 50
+times a second. `--profile`: where the metrics' time goes, instead.
 """
 
 import argparse
 import cProfile
+import multiprocessing
 import pstats
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +50,8 @@ slo: {default: {ttft: 500ms, tpot: 50ms}}
 """
 
 
-def made(folder: Path, num_requests: int, num_tokens: int) -> Path:
-    """A run folder with that many records."""
+def made(folder: Path, num_requests: int, num_tokens: int) -> None:
+    """`folder/run`: a run folder with that many records."""
     file = folder / "scenario.yaml"
     file.write_text(SCENARIO)
     out = folder / "run"
@@ -66,7 +70,6 @@ def made(folder: Path, num_requests: int, num_tokens: int) -> Path:
         (_record(kept[0], i, due_s[i], num_tokens, rng) for i in range(num_requests)),
         out / requests_file.FILE_NAME,
     )
-    return out
 
 
 def _record(
@@ -114,6 +117,16 @@ def phases(folder: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
+def watch_memory(most_kb: dict[str, int]) -> None:
+    """Keeps in `most_kb` the most that /proc says of this process."""
+    while True:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in ("RssAnon", "VmRSS"):
+                most_kb[name] = max(most_kb.get(name, 0), int(value.split()[0]))
+        time.sleep(0.02)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--requests", type=int, default=10_000)
@@ -122,18 +135,26 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = made(Path(folder), given.requests, given.tokens)
+        sizes = (Path(folder), given.requests, given.tokens)
+        making = multiprocessing.get_context("spawn").Process(target=made, args=sizes)
+        making.start()  # elsewhere: what it needs is not what the analysis needs
+        making.join()
+        run = Path(folder) / "run"
         if given.profile:
             profile = cProfile.Profile()
             profile.runcall(runner.report, run)
             pstats.Stats(profile).sort_stats("cumtime").print_stats(60)
             return
+        most_kb: dict[str, int] = {}
+        threading.Thread(target=watch_memory, args=(most_kb,), daemon=True).start()
         runs = [phases(run) for _ in range(given.repeats)]
         size = (run / "report.html").stat().st_size
     for name in runs[0]:
         cpu_s, wall_s = (statistics.median(one[name][i] for one in runs) for i in (0, 1))
         print(f"{name:20}{cpu_s:8.2f} CPU-s{wall_s:8.2f} s")
     print(f"{'report.html':20}{size / 1e6:8.2f} MB")
+    anon, mapped = (most_kb[name] / 1024 for name in ("RssAnon", "VmRSS"))
+    print(f"{'memory':20}{anon:8.0f} MiB anon {mapped:8.0f} MiB with files")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -191,13 +192,14 @@ def data_of(folder: Path) -> RunData:
 
 def read(folder: Path, scenario: Scenario, facts: Facts) -> RunData:
     """The records of a run folder, and what was read beside them."""
-    table = requests_file.read(folder / requests_file.FILE_NAME)
-    data = _columns(table, facts, warmup_s=scenario.limits.warmup)
+    path = folder / requests_file.FILE_NAME
+    data = _columns(path, facts, warmup_s=scenario.limits.warmup)
     return dataclasses.replace(data, samples=telemetry.read(folder / telemetry.FILE_NAME))
 
 
-def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
+def _columns(path: Path, facts: Facts, *, warmup_s: float) -> RunData:
     """The records as columns, with the window that counts."""
+    table = requests_file.read(path, chunks=False)
     ran_out = not facts.planned_due_s and len(table) == facts.num_planned  # of a closed loop
     is_short = ran_out or facts.partial is not None  # it ended before its duration did
     sent_s, due_s, finished_s = (
@@ -215,6 +217,7 @@ def _columns(table: pa.Table, facts: Facts, *, warmup_s: float) -> RunData:
         num_planned=len(table) if facts.num_planned is None else facts.num_planned,
         planned_due_s=np.asarray(facts.planned_due_s, dtype=np.float64),
         partial=facts.partial,
+        column=partial(requests_file.read_column, path),
     )
 
 

@@ -1,8 +1,8 @@
 """The event loop under the load client: an asyncio loop whose selector reads streams itself.
 
 Watched sockets are read inside `select`, before asyncio makes handles and contexts for them, so a
-streamed token costs one callback and no task switch. Timers wake early and spin for the last
-millisecond, since epoll's timeout is in whole milliseconds and would send up to one too late.
+streamed token costs one callback and no task switch. Timers wake a little early and spin for the
+rest, since waking up takes the kernel a while.
 """
 
 import asyncio
@@ -12,9 +12,13 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
+from benchsuite.endpoints.alarm import Alarm
+
 STALL_S: Final = 0.005  # not looking at the sockets for longer than this is a stall
-SPIN_S: Final = 3e-4  # at least this long before a timer: waking up takes the kernel a while
-ROUNDING_S: Final = 1e-7  # so that 3 ms, which no float is, are not rounded up to 4
+SPIN_S: Final = 1.5e-4  # before a timer: what waking up takes
+LONG_S: Final = (
+    0.05  # a timer that far off is waited for by epoll's own timeout, less a millisecond
+)
 _READ_MASK: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLRDHUP", 0)
 
 
@@ -31,6 +35,8 @@ class WireSelector(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._alarm = Alarm()
+        self._epoll.register(self._alarm.fd, select.EPOLLIN | select.EPOLLET)
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._reads: dict[int, Callable[[], None]] = {}
         self.forget_stalls()
@@ -55,16 +61,20 @@ class WireSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         # Short of the timer: the loop comes back at once and polls until it is due.
-        wait_s = -1.0
-        if timeout is not None:
-            wait_s = max(0.0, int((timeout - SPIN_S) * 1e3) * 1e-3 - ROUNDING_S)
+        wait_s = -1.0 if timeout is None else max(0.0, timeout - SPIN_S)
         ready: list[tuple[selectors.SelectorKey, int]] = []
         reads = self._reads
         before_s = monotonic()
         if before_s - self._looked_s > STALL_S:  # busy with what the last look brought
             self._stalled(before_s - self._looked_s)
+        poll_s = wait_s
+        if wait_s > LONG_S:
+            poll_s = wait_s - 1e-3
+        elif wait_s > 0:
+            self._alarm.set(before_s, before_s + wait_s)
+            poll_s = -1.0
         try:
-            events = self._epoll.poll(wait_s, len(reads) + len(self._keys) or 1)
+            events = self._epoll.poll(poll_s, len(reads) + len(self._keys) + 1)
         except InterruptedError:
             events = []
         self._looked_s = after_s = monotonic()
@@ -117,6 +127,7 @@ class WireSelector(selectors.BaseSelector):
 
     def close(self) -> None:
         self._epoll.close()
+        self._alarm.close()
         self._keys.clear()
         self._reads.clear()
 

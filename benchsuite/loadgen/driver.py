@@ -37,6 +37,7 @@ FILL_S: Final = 10.0  # spent on them before the run, when they disturb nobody
 ENDLESS_FILL_S: Final = 2.0  # where nobody knows how many there will be; longer if not even:
 FILL_SESSIONS: Final = 64
 LONG_TOKENS: Final = 256  # of a prompt: what it takes to write it out would be felt by others
+BURST: Final = 8  # slots that begin at once; then the loop reads what has come for the others
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
 
 Sink = Callable[[Asked, Exchange], None]
@@ -299,6 +300,8 @@ class Driver:
         for number in range(concurrency):
             first_s = None if slot_due_s is None else self._start_s + slot_due_s[number]
             self._begin(slot(first_s))
+            if number % BURST == BURST - 1:
+                await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self._issue_for_s):
                 await issued.wait()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
+from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData, room
 
 
 def ttft(data: RunData) -> FloatArray:
@@ -61,8 +61,9 @@ def itl(data: RunData) -> FloatArray:
 def arrival_gaps(data: RunData) -> FloatArray:
     """Time before each arrival, [arrivals]; NaN for the first of a request."""
     found = data.arrivals
-    gap_s = np.full(len(found.at_s), np.nan)
-    gap_s[1:] = np.diff(found.at_s)
+    gap_s = room(len(found.at_s), np.float64)
+    gap_s[:1] = np.nan
+    np.subtract(found.at_s[1:], found.at_s[:-1], out=gap_s[1:])
     gap_s[found.is_first] = np.nan
     gap_s.flags.writeable = False  # many share it
     return gap_s
@@ -72,6 +73,8 @@ def icl(data: RunData) -> FloatArray:
     """Gap between successive chunks as they came, one value per chunk, however many tokens each
     holds; zero between chunks that came in one read. vLLM and others call it inter-token latency.
     Source: AIPerf, inter_chunk_latency."""
+    if len(data.arrivals.at_s) == len(data.chunk_s):  # each came alone
+        return data.once(arrival_gaps)
     gap_s = np.full(len(data.chunk_s), np.nan)
     gap_s[1:] = np.diff(data.chunk_s)
     gap_s[data.is_first_chunk] = np.nan
@@ -106,6 +109,10 @@ def tps_user(data: RunData) -> FloatArray:
 
 def itl_p99(data: RunData) -> FloatArray:
     """The 99th percentile of one request's own `itl`, [n]; NaN where it has no gap. For SLOs."""
+    return data.by_request(_own_p99)
+
+
+def _own_p99(data: RunData) -> FloatArray:
     gap_s = itl(data)
     known = ~np.isnan(gap_s)
     owner, gap_s = data.per_token(np.arange(len(data)))[known], gap_s[known]

@@ -9,10 +9,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from benchsuite.metrics.base import Interval
+from benchsuite.metrics.latency import arrival_gaps
 from benchsuite.metrics.statistics import MIN_SESSIONS, percentile_interval, resampled
 from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
 
 STRATA: Final = 8  # levels of decode concurrency within which gaps are compared
+AT_ONCE: Final = 1 << 22  # gaps searched for together
 BLOCKS: Final = 200  # pieces of the window that are resampled: one prefill lengthens many gaps
 TOLERANCE: Final = 0.1  # of a median gap; a prefill that ends sooner after a token is over
 MIN_GAPS: Final = 100  # of each kind
@@ -104,31 +106,36 @@ class _Gaps(NamedTuple):
     is_exposed: BoolArray  # [pieces]; somebody else's prefill was in flight
 
 
-def _began(data: RunData) -> tuple[FloatArray, FloatArray, Counts]:
-    """Gaps that began in the window: their lengths, when they began, and prefills of others."""
+def _began(data: RunData) -> tuple[BoolArray, Counts]:
+    """Gaps that began in the window, [arrivals - 1], and prefills of others."""
     found = data.arrivals
-    start_s, end_s = found.at_s[:-1], found.at_s[1:]
-    window_start_s, window_end_s = data.window_s
-    inside = ~found.is_first[1:] & (start_s >= window_start_s) & (start_s < window_end_s)
-    start_s, end_s = start_s[inside], end_s[inside]
-    length_s = end_s - start_s
-    tolerance_s = TOLERANCE * float(np.median(length_s)) if len(length_s) else 0.0
+    start_s, (window_start_s, window_end_s) = found.at_s[:-1], data.window_s
+    inside = ~found.is_first[1:]
+    inside &= start_s >= window_start_s
+    inside &= start_s < window_end_s
+    length_s = data.once(arrival_gaps)[1:][inside]
+    median_s = float(np.median(length_s, overwrite_input=True)) if len(length_s) else 0.0
     # Its own prefill is over by then. Whoever gets a first token within the tolerance got it in
     # the step that this gap begins with.
-    others = _counts(data.sent_s, np.fmin(data.first_token_s, data.finished_s) - tolerance_s)
-    return length_s, start_s, others
+    ended_s = np.fmin(data.first_token_s, data.finished_s) - TOLERANCE * median_s
+    return inside, _counts(data.sent_s, ended_s)
 
 
 def _gaps(data: RunData) -> _Gaps:
-    length_s, start_s, others = _began(data)
-    window_start_s, window_end_s = data.window_s
+    inside, others = _began(data)
+    start_s, gap_s = data.arrivals.at_s[:-1], data.once(arrival_gaps)[1:]
     decoding = data.once(in_decode)
-    blocks_s = np.linspace(window_start_s, window_end_s, BLOCKS, endpoint=False)
+    blocks_s = np.linspace(*data.window_s, BLOCKS, endpoint=False)
     edge_s = np.unique(np.concatenate((others.at_s, decoding.at_s, blocks_s)))
-    piece = np.searchsorted(edge_s, start_s, side="right") - 1
+    num, sum_s = np.zeros(len(edge_s), dtype=np.int64), np.zeros(len(edge_s))
+    for first in range(0, len(inside), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        piece = np.searchsorted(edge_s, start_s[part][inside[part]], side="right") - 1
+        num += np.bincount(piece, minlength=len(edge_s))
+        sum_s += np.bincount(piece, gap_s[part][inside[part]], minlength=len(edge_s))
     return _Gaps(
-        np.bincount(piece, minlength=len(edge_s)),
-        np.bincount(piece, length_s, minlength=len(edge_s)).astype(np.float64, copy=False),
+        num,
+        sum_s,
         np.searchsorted(blocks_s, edge_s, side="right").clip(min=1) - 1,
         _at(decoding, edge_s),
         _at(others, edge_s) > 0,
@@ -138,7 +145,8 @@ def _gaps(data: RunData) -> _Gaps:
 def beside_prefill(data: RunData) -> tuple[FloatArray, BoolArray]:
     """Gaps between arrivals of one answer that began in the window, each in seconds, and whether
     somebody else's prefill was in flight then; both [gaps]."""
-    length_s, start_s, others = _began(data)
+    inside, others = _began(data)
+    start_s, length_s = data.arrivals.at_s[:-1][inside], data.once(arrival_gaps)[1:][inside]
     return length_s, _at(others, start_s) > 0
 
 

@@ -6,7 +6,8 @@ tail of `itl`, one that drops late requests its good rate. Neither raises `fluid
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,12 @@ MIN_REQUESTS: Final = 100  # to speak of 99 % of them
 
 Paces = Callable[[str], Pace | None]
 """SLO class -> its pace; None where it has none."""
+
+
+class Measure(Protocol):
+    """One value for each request, [n], that depends on it alone."""
+
+    def __call__(self, data: RunData, pace: Pace) -> FloatArray: ...
 
 
 class _Tokens(NamedTuple):
@@ -66,7 +73,11 @@ def _tokens(data: RunData) -> _Tokens:
 def longest_stall(data: RunData) -> FloatArray:
     """Longest time between two successive arrivals of one answer, from its first token on.
     Undefined for an answer of one arrival."""
-    return _reduced(np.fmax, data.once(arrival_gaps), data.arrivals.num, np.nan)
+
+    def longest_s(data: RunData) -> FloatArray:
+        return _reduced(np.fmax, data.once(arrival_gaps), data.arrivals.num, np.nan)
+
+    return data.by_request(longest_s)
 
 
 def stalls(data: RunData) -> FloatArray:
@@ -76,7 +87,7 @@ def stalls(data: RunData) -> FloatArray:
     known = gap_s[~arrivals.is_first]
     if not len(known):
         return np.full(len(data), np.nan)
-    limit_s = max(STALL_S, STALL_FACTOR * float(np.median(known)))
+    limit_s = max(STALL_S, STALL_FACTOR * float(np.median(known, overwrite_input=True)))
     found = _reduced(np.add, (gap_s > limit_s).astype(np.float64), arrivals.num, 0.0)
     found[arrivals.num < 2] = np.nan
     return found
@@ -85,6 +96,10 @@ def stalls(data: RunData) -> FloatArray:
 def jitter(data: RunData) -> FloatArray:
     """Mean difference, without its sign, between one gap and the next of an answer's arrivals.
     Undefined below three arrivals. Source: RFC 3550's interarrival jitter, unsmoothed."""
+    return data.by_request(_jitter)
+
+
+def _jitter(data: RunData) -> FloatArray:
     change_s = np.abs(np.diff(data.once(arrival_gaps), prepend=np.nan))
     change_s[np.isnan(change_s)] = 0.0  # a request's first two
     num = data.arrivals.num - 2
@@ -112,7 +127,7 @@ def lacks_fluid(data: RunData) -> str | None:
 
 def _fluid(data: RunData) -> IntArray:
     """Requests that speak of it."""
-    return np.flatnonzero(data.in_window & data.ok & (data.once(_tokens).num > 1))
+    return np.flatnonzero(data.in_window & data.ok & (data.by_request(_num_tokens) > 1))
 
 
 def _least_gap(data: RunData, chosen: IntArray) -> float:
@@ -122,22 +137,46 @@ def _least_gap(data: RunData, chosen: IntArray) -> float:
     No request misses its longest gap. One that keeps to 9 in 10 deadlines of d has a mean gap of at
     most 11/9 d: n tokens take at most d for each met and 2 d for each missed deadline.
     """
-    tokens = data.once(_tokens)
+    num = data.by_request(_num_tokens)
     wanted = int(np.ceil(FLUID_REQUESTS * len(chosen)))
-    longest_s = _reduced(np.maximum, tokens.gap_s, tokens.num, 0.0)
-    mean_s = _sums(tokens.gap_s, tokens)[chosen] / (tokens.num[chosen] - 1)
+    longest_s = data.by_request(_longest_s)
+    mean_s = data.by_request(_whole_s)[chosen] / (num[chosen] - 1)
     high_s = float(np.sort(longest_s[chosen])[wanted - 1])
     low_s = min(float(np.sort(mean_s)[wanted - 1]) * 9 / 11, high_s)
     num_kept = 0
     while high_s > low_s * (1 + FLUID_TOLERANCE) and low_s > 0:
         middle_s = float(np.sqrt(low_s * high_s))
-        kept = _deadlines(data, chosen, np.zeros(len(chosen)), middle_s) >= FLUID_SHARE
+        kept = _met(data, chosen, middle_s) >= FLUID_SHARE
         if num_kept + np.count_nonzero(kept) >= wanted:
             high_s, chosen = middle_s, chosen[kept]
         else:
             low_s, num_kept = middle_s, num_kept + int(np.count_nonzero(kept))
             chosen = chosen[~kept]
     return high_s
+
+
+def _num_tokens(data: RunData) -> FloatArray:
+    return data.once(_tokens).num.astype(np.float64)
+
+
+def _longest_s(data: RunData) -> FloatArray:
+    tokens = data.once(_tokens)
+    return _reduced(np.maximum, tokens.gap_s, tokens.num, 0.0)
+
+
+def _whole_s(data: RunData) -> FloatArray:
+    tokens = data.once(_tokens)
+    return _sums(tokens.gap_s, tokens)
+
+
+def _met(data: RunData, chosen: IntArray, gap_s: float) -> FloatArray:
+    """Share of the deadlines that each chosen request met, its first token's when it came."""
+    found, first = [np.empty(0)], 0
+    for piece in data.pieces():
+        its = chosen[(chosen >= first) & (chosen < first + len(piece))] - first
+        found.append(_deadlines(piece, its, np.zeros(len(its)), gap_s))
+        first += len(piece)
+    return np.concatenate(found)
 
 
 class _ByPosition(NamedTuple):
@@ -266,12 +305,12 @@ def against(name: str, data: RunData, pace: Pace) -> FloatArray:
 def pace_metrics(paces: Paces) -> tuple[Metric, ...]:
     """What is measured against the pace of each request's class."""
 
-    def of_class(measure: Callable[[RunData, Pace], FloatArray], data: RunData) -> FloatArray:
+    def of_class(measure: Measure, data: RunData) -> FloatArray:
         found, classes = np.full(len(data), np.nan), np.array(data.slo_class, dtype=str)
         for name in sorted(set(data.slo_class)):
             if (pace := paces(name)) is not None:
                 chosen = classes == name
-                found[chosen] = measure(data, pace)[chosen]
+                found[chosen] = data.by_request(partial(measure, pace=pace))[chosen]
         return found
 
     def fluid(data: RunData) -> FloatArray:
@@ -302,7 +341,7 @@ def pace_metrics(paces: Paces) -> tuple[Metric, ...]:
         The weight of idling is ours. Source: Smooth goodput, arXiv:2410.14257."""
         start_s, end_s = data.window_s
         idle_tokens = of_class(lambda data, pace: idle_latency(data, pace) / pace.gap, data)
-        good = np.maximum(data.once(_tokens).num - idle_tokens, 0.0)
+        good = np.maximum(data.by_request(_num_tokens) - idle_tokens, 0.0)
         ended = data.ok & (data.finished_s >= start_s) & (data.finished_s < end_s)
         length_s = end_s - start_s if end_s > start_s else np.nan
         return np.array([np.nansum(good[ended]) / length_s])

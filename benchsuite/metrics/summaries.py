@@ -1,8 +1,9 @@
 """From metrics to numbers: which values count, their quantiles and intervals. Names no metric."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from benchsuite.metrics.base import Interval, Metric, Summary
 from benchsuite.metrics.statistics import (
@@ -12,21 +13,29 @@ from benchsuite.metrics.statistics import (
     quantiles,
 )
 from benchsuite.metrics.steady import quantile_with_failures
-from benchsuite.records.table import FloatArray, IntArray, RunData
+from benchsuite.records.table import FloatArray, Int32Array, IntArray, RunData
+
+AT_ONCE: Final = 1 << 22  # values added up together
 
 
 def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
     """Each of `metrics` that is not absent over one run, by name, in their order."""
     missing = absent(metrics, data)
     metrics = tuple(metric for metric in metrics if metric.name not in missing)
-    spread = [metric for metric in metrics if metric.shape != "run"]
-    samples = [_sample(metric, data) for metric in spread]
-    means = _means(samples)
     num_failed = int(np.count_nonzero(data.in_window & ~data.ok))
-    found = {
-        metric.name: _of_sample(metric, sample, mean, num_failed)
-        for metric, sample, mean in zip(spread, samples, means, strict=True)
-    }
+    found, totals = {}, []
+    for metric in metrics:  # one after the other: values of tokens are many
+        if metric.shape != "run":
+            sample = _sample(metric, data)
+            found[metric.name] = _of_sample(metric, sample, num_failed)
+            totals.append(_totals(sample, data.num_sessions))
+    for name, mean in zip(list(found), _means(totals), strict=True):
+        if found[name].n:
+            found[name] = replace(
+                found[name],
+                mean_ci=mean.interval,
+                num_independent=round(mean.num_independent, 1),
+            )
     found |= {metric.name: _of_run(metric, data) for metric in metrics if metric.shape == "run"}
     return {metric.name: found[metric.name] for metric in metrics}
 
@@ -41,7 +50,7 @@ class _Sample(NamedTuple):
     """The values of a metric that count, and whose they are."""
 
     values: FloatArray
-    session: IntArray  # of each value, from 0
+    session: IntArray | Int32Array  # of each value, from 0
 
 
 def _sample(metric: Metric, data: RunData) -> _Sample:
@@ -58,7 +67,7 @@ def _sample(metric: Metric, data: RunData) -> _Sample:
     chosen = ~np.isnan(values)
     if not counted.all():
         chosen &= spread(counted)
-    return _Sample(values[chosen], spread(session)[chosen])
+    return _Sample(values[chosen], spread(session.astype(np.int32))[chosen])
 
 
 class _Mean(NamedTuple):
@@ -68,15 +77,28 @@ class _Mean(NamedTuple):
     num_independent: float  # sessions
 
 
-def _means(samples: list[_Sample]) -> list[_Mean]:
+class _Totals(NamedTuple):
+    """Of each session, [num_sessions]."""
+
+    counts: IntArray
+    sums: FloatArray
+
+
+def _totals(sample: _Sample, num: int) -> _Totals:
+    counts, sums = np.zeros(num, dtype=np.int64), np.zeros(num)
+    for start in range(0, len(sample.values), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        counts += np.bincount(sample.session[part], minlength=num)
+        sums += np.bincount(sample.session[part], sample.values[part], minlength=num)
+    return _Totals(counts, sums)
+
+
+def _means(totals: list[_Totals]) -> list[_Mean]:
     """Of all samples at once; sessions without a value in any of them are left out."""
-    if not samples:
+    if not totals:
         return []
-    num = max(
-        (int(sample.session.max()) + 1 for sample in samples if len(sample.values)), default=0
-    )
-    counts = np.array([np.bincount(sample.session, minlength=num) for sample in samples]).T
-    sums = np.array([np.bincount(each.session, each.values, minlength=num) for each in samples]).T
+    counts = np.array([each.counts for each in totals]).T
+    sums = np.array([each.sums for each in totals]).T
     present = counts.any(axis=1)
     sums, counts = sums[present], counts[present].astype(np.float64)
     independent = effective_sessions(sums, counts)
@@ -84,7 +106,8 @@ def _means(samples: list[_Sample]) -> list[_Mean]:
     return [_Mean(*pair) for pair in zip(intervals, independent.tolist(), strict=True)]
 
 
-def _of_sample(metric: Metric, sample: _Sample, mean: _Mean, num_failed: int) -> Summary:
+def _of_sample(metric: Metric, sample: _Sample, num_failed: int) -> Summary:
+    """All but what is said of its mean beside others'."""
     values = sample.values
     named = _names(metric)
     found = quantiles(values, sample.session)
@@ -95,9 +118,7 @@ def _of_sample(metric: Metric, sample: _Sample, mean: _Mean, num_failed: int) ->
     return Summary(
         **named,
         n=len(values),
-        num_independent=round(mean.num_independent, 1),
         mean=float(values.mean()),
-        mean_ci=mean.interval,
         std=float(values.std(ddof=1)) if len(values) > 1 else None,
         min=float(values.min()),
         max=float(values.max()),

@@ -72,6 +72,11 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "answer": pa.string(),
     "num_items": pa.int32(),
 }
+OVER_CHUNKS: Final = frozenset(
+    name
+    for name, kind in _TYPES.items()
+    if pa.types.is_list(kind) and not pa.types.is_struct(kind.value_type)
+)
 SCHEMA: Final = pa.schema(
     [(name, _TYPES[name]) for name in Record.__struct_fields__],
     metadata={_VERSION_KEY: SCHEMA_VERSION.encode()},
@@ -188,19 +193,31 @@ def _columns(records: list[Record]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def read(path: Path) -> pa.Table:
+def read(path: Path, *, chunks: bool = True) -> pa.Table:
     """All records as a table; columns that an older file lacks hold nothing.
 
-    Raises RunError if the file is missing, torn or of another schema.
+    `chunks`: with the columns of lists of numbers, which `read_column` gives one at a time. Raises
+    RunError if the file is missing, torn or of another schema.
     """
+    names = [name for name in SCHEMA.names if chunks or name not in OVER_CHUNKS]
     try:
         with pq.ParquetFile(path) as file:  # `read_table` loads pandas, where there is one
-            table = file.read()
+            table = file.read(columns=[name for name in file.schema_arrow.names if name in names])
+            metadata = file.schema_arrow.metadata or {}
     except (OSError, pa.ArrowInvalid) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
-    found = (table.schema.metadata or {}).get(_VERSION_KEY, b"").decode()
+    found = metadata.get(_VERSION_KEY, b"").decode()
     if found.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise RunError(f"{path}: record schema {found or 'unknown'}, expected {SCHEMA_VERSION}")
-    for name in set(SCHEMA.names) - set(table.column_names):
+    for name in set(names) - set(table.column_names):
         table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), _TYPES[name]))
-    return table.select(SCHEMA.names)
+    return table.select(names)
+
+
+def read_column(path: Path, name: str) -> pa.ChunkedArray:
+    """One of OVER_CHUNKS, of a file that `read` has accepted."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=[name], use_threads=False)[name]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunError(f"{path}: cannot be read: {error}") from error

@@ -1,17 +1,26 @@
-"""RunData: the records of a run as columns, built once and read by every metric."""
+"""RunData: the records of a run as columns, built once and read by every metric.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+A run of a hundred million tokens has columns of gigabytes. They are built one at a time, those that
+are long lie in files that the system keeps in memory as far as there is room, and `pieces` gives
+the run as shorter runs, for what looks at one request at a time.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, Final, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from benchsuite.exchange import Kind
 from benchsuite.records import arrow
 
+LONG_BYTES: Final = 1 << 27  # a column over chunks that is longer lies in a file
+PIECE_CHUNKS: Final = 1 << 20
+WHOLE_CHUNKS: Final = 1 << 22  # a run of no more is one piece
 T = TypeVar("T")
 Number = TypeVar("Number", bound=np.generic)
 FloatArray = NDArray[np.float64]
@@ -114,6 +123,35 @@ class RunData:
             self._found[analysis] = analysis(self)
         return cast(T, self._found[analysis])
 
+    def pieces(self) -> Iterator["RunData"]:
+        """The same requests as runs of about PIECE_CHUNKS chunks, one after the other: itself where
+        it is no longer. Window, plan and telemetry are those of the whole, `tools` are left out."""
+        if len(self.chunk_s) <= WHOLE_CHUNKS:
+            yield self
+            return
+        first = 0
+        while first < len(self):
+            wanted = int(self.chunk_start[first]) + PIECE_CHUNKS
+            end = int(np.searchsorted(self.chunk_start, wanted, side="right")) - 1
+            end = max(end, first + 1)
+            yield self._piece(first, end)
+            first = end
+
+    def _piece(self, first: int, end: int) -> "RunData":
+        start = self.chunk_start[first : end + 1]
+        chunks = slice(int(start[0]), int(start[-1]))
+        cut: dict[str, Any] = {"chunk_start": start - start[0], "tools": None}
+        for name in _COLUMNS:
+            values = getattr(self, name)
+            cut[name] = None if values is None else values[first:end]
+        for name in _CHUNK_COLUMNS:
+            cut[name] = getattr(self, name)[chunks]
+        return replace(self, **cut)
+
+    def by_request(self, values: Callable[["RunData"], FloatArray]) -> FloatArray:
+        """`values(self)`, [n], worked out piece by piece. For what a request alone decides."""
+        return np.concatenate([values(piece) for piece in self.pieces()])
+
     @classmethod
     def from_records(
         cls,
@@ -123,9 +161,12 @@ class RunData:
         num_planned: int,
         planned_due_s: FloatArray,
         partial: str | None = None,
+        column: Callable[[str], pa.ChunkedArray] | None = None,
     ) -> Self:
-        """The columns of `table`: one row per request, one column per field of Record."""
-        columns = _Columns(table)
+        """The columns of `table`: one row per request, one column per field of Record.
+
+        `column` reads those over chunks, by name, where `table` leaves them out."""
+        columns = _Columns(table, column or table.column)
         chunk_start, chunk_s = columns.lists("chunk_s")
         chunk_s = chunk_s.astype(np.float64, copy=False)
         chunk_kind = columns.lists("chunk_kind")[1].astype(np.int8, copy=False)
@@ -182,8 +223,12 @@ class RunData:
     @cached_property
     def num_stamped(self) -> IntArray:
         """Tokens in the chunks of a request, [n]."""
-        before = np.concatenate(([0], np.cumsum(self.chunk_tokens, dtype=np.int64)))
-        return np.diff(before[self.chunk_start])
+        found = np.zeros(len(self), dtype=np.int64)
+        has_any = self.num_chunks > 0
+        if has_any.any():
+            starts = self.chunk_start[:-1][has_any]
+            found[has_any] = np.add.reduceat(self.chunk_tokens, starts, dtype=np.int64)
+        return found
 
     def per_chunk(self, values: NDArray[Number]) -> NDArray[Number]:
         """`values` [n] of each chunk's request, [chunks]."""
@@ -251,6 +296,13 @@ class RunData:
         return (origin_s >= start) & (origin_s < end)
 
 
+_CHUNK_COLUMNS = ("chunk_s", "chunk_tokens", "chunk_kind", "chunk_read", "chunk_lag_s")
+_COLUMNS = tuple(
+    one.name
+    for one in fields(RunData)
+    if one.name not in (*_CHUNK_COLUMNS, "chunk_start", "window_s", "num_planned")
+    and one.name not in ("planned_due_s", "partial", "samples", "tools", "_found")
+)
 _INTEGERS = (
     "request_id",
     "session_id",
@@ -305,8 +357,8 @@ def _has_failed(result: dict[str, Any]) -> bool:
 class _Columns:
     """The columns of a table, its rows by origin and then by id."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, table: pa.Table, column: Callable[[str], pa.ChunkedArray]) -> None:
+        self._table, self._column = table, column
         self._order: IntArray = np.arange(len(table))
         due_s = self.floats("due_s")
         origin_s = np.where(np.isnan(due_s), self.floats("sent_s"), due_s)
@@ -322,9 +374,10 @@ class _Columns:
         return arrow.numbers(self._table[name], -1).astype(np.int64)[self._order]
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """ "" for null."""
-        texts = self._table[name].to_pylist()
-        return tuple(texts[row] or "" for row in self._order.tolist())
+        """ "" for null. Equal texts are one object: there are few, and many requests."""
+        same: dict[str, str] = {}
+        texts = [same.setdefault(text or "", text or "") for text in self._table[name].to_pylist()]
+        return tuple(texts[row] for row in self._order.tolist())
 
     def rows(self, name: str) -> list[list[Any]]:
         """Lists of structs, as Python's own; empty where there is no such column."""
@@ -341,14 +394,36 @@ class _Columns:
 
     def lists(self, name: str) -> tuple[IntArray, NDArray[Any]]:
         """(start, values): row i holds values[start[i] : start[i + 1]]."""
-        start, values = arrow.lists(self._table[name])
-        if self._is_sorted:
-            return start.astype(np.int64) - start[0], values[start[0] : start[-1]]
-        length = np.diff(start).astype(np.int64)[self._order]
-        ends = np.cumsum(length)
-        place = np.arange(ends[-1] if len(ends) else 0)  # in the lists one after the other
-        place += np.repeat(start[:-1].astype(np.int64)[self._order] - (ends - length), length)
-        return np.concatenate(([0], ends)), values[place]
+        pieces = [arrow.lists(piece) for piece in self._column(name).chunks]
+        length = np.concatenate([[0][:0], *(np.diff(start) for start, _ in pieces)]).astype(
+            np.int64
+        )
+        ends = np.cumsum(length[self._order])
+        begin = np.empty_like(length)  # of each row as it lies in the table
+        begin[self._order] = ends - length[self._order]
+        kind = pieces[0][1].dtype if pieces else np.float64
+        values = room(int(length.sum()), kind)
+        row = 0
+        for start, found in pieces:
+            num = len(start) - 1
+            place = begin[row : row + num] - start[:-1]
+            found = found[start[0] : start[-1]]
+            if self._is_sorted and num:
+                values[begin[row] : begin[row] + len(found)] = found
+            else:
+                values[np.arange(start[0], start[-1]) + np.repeat(place, np.diff(start))] = found
+            row += num
+        pieces.clear()
+        pa.default_memory_pool().release_unused()  # it keeps a column's room for the next one
+        return np.concatenate(([0], ends)), values
+
+
+def room(num: int, kind: DTypeLike) -> NDArray[Any]:
+    """An array, in a file without a name where it is long."""
+    if num * np.dtype(kind).itemsize <= LONG_BYTES:
+        return np.empty(num, kind)
+    with tempfile.TemporaryFile(prefix="benchsuite-") as file:
+        return np.memmap(file, kind, "w+", shape=(num,)).view(np.ndarray)
 
 
 def _first(start: IntArray, values: FloatArray) -> FloatArray:
@@ -362,6 +437,8 @@ def _last(start: IntArray, values: FloatArray) -> FloatArray:
 
 def _first_where(chosen: BoolArray, start: IntArray, values: FloatArray) -> FloatArray:
     """First chosen value of each row; NaN where none is."""
+    if chosen.all():
+        return _first(start, values)
     num_before = np.concatenate(([0], np.cumsum(chosen)))[start]
     return _first(num_before, values[chosen])
 
@@ -374,6 +451,8 @@ def _at(index: IntArray, is_there: BoolArray, values: FloatArray) -> FloatArray:
 
 def _lags(chunk_start: IntArray, start: IntArray, values: NDArray[Any]) -> NDArray[np.float32]:
     """One lag per chunk; NaN for all chunks of a request that has none."""
+    if np.array_equal(start, chunk_start):
+        return values.astype(np.float32, copy=False)
     has_lag = np.repeat(np.diff(start) > 0, np.diff(chunk_start))
     lag_s = np.full(int(chunk_start[-1]), np.nan, dtype=np.float32)
     lag_s[has_lag] = values

@@ -155,6 +155,8 @@ def waited_s(data: RunData) -> FloatArray:
     last time, and did not wait longer than bytes do in this run (p99 of the client's lag).
     """
     is_new, at_s = data.is_new_read, data.chunk_s
+    if is_new.all():
+        return np.zeros(len(at_s))
     is_last = np.append(is_new[1:], True)
     starts = np.flatnonzero(is_new)
     seen_s = at_s[starts] + np.nan_to_num(data.chunk_lag_s[starts])
@@ -182,8 +184,9 @@ def _user_error_s(clients: tuple[Client, ...], curve: Curve | None, carried: Loa
 def errors(data: RunData, stamp_s: float, sent_s: float) -> dict[str, float]:
     """The bound of each latency, seconds. `stamp_s`, `sent_s`: of the stamps of a read and of a
     sending. An arrival's: the p99 over all chunks, with how long those of shared reads waited."""
-    waits_s = np.maximum(stamp_s, waited_s(data))
-    arrival_s = float(np.quantile(waits_s, 1 - RARE)) if len(waits_s) else stamp_s
+    arrival_s = stamp_s
+    if not data.is_new_read.all():
+        arrival_s = float(np.quantile(np.maximum(stamp_s, waited_s(data)), 1 - RARE))
     late_s = Spread.of(data.sent_s - data.due_s - data.connect_s).p99  # None: nothing was due
     from_due_s = arrival_s + (sent_s if late_s is None else max(late_s, 0.0))
     usable = data.in_window & data.ok & (data.output_tokens > 1)
