@@ -1,7 +1,7 @@
 """What a streamed token costs a client, in CPU, at saturation: ours beside others, in one run.
 
     python benchmarks/client.py [--requests 2000] [--tokens 256] [--streams 64] [--repeats 3]
-        [--vllm-rs PATH --tokenizer DIR] [--aiperf PATH]
+        [--tokenizer DIR [--vllm-rs PATH] [--vllm PATH] [--aiperf PATH] [--guidellm PATH]]
 
 `wire` is our hot path alone: read, stamp, store. `benchsuite run` is the whole program, from its
 start to the last file of the run folder; so are the others, from their start to their results. The
@@ -21,10 +21,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "OPENAI_API_KEY": "none",
+}
 SCENARIO = """\
 name: saturation
 seed: 1
@@ -89,7 +96,7 @@ def command(arguments: list[str]) -> Cost:
         arguments,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
+        env={**os.environ, **OFFLINE},
     )
     _, status, used = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 4):
@@ -97,7 +104,7 @@ def command(arguments: list[str]) -> Cost:
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - started_s, used.ru_maxrss / 1024)
 
 
-VLLM_RS = """{vllm_rs} bench serve --backend openai-chat --endpoint /v1/chat/completions
+VLLM_BENCH = """bench serve --backend openai-chat --endpoint /v1/chat/completions
     --base-url {url} --model mock-model --tokenizer {tokenizer} --dataset-name random
     --random-input-len 16 --random-output-len {tokens} --num-prompts {requests}
     --max-concurrency {streams} --ignore-eos --disable-tqdm --save-result
@@ -106,6 +113,18 @@ AIPERF = """{aiperf} profile -m mock-model -u {url} --endpoint-type chat --strea
     --tokenizer {tokenizer} --isl 16 --isl-stddev 0 --osl {tokens} --osl-stddev 0
     --extra-inputs ignore_eos:true --request-count {requests} --concurrency {streams}
     --use-server-token-count --num-prompts 200 --ui none --output-artifact-dir {out}"""
+GUIDELLM = """{guidellm} run
+    --backend kind=openai_http,target={url},model=mock-model,request_format=/v1/chat/completions
+    --profile kind=concurrent,streams={streams} --constraint kind=max_requests,count={requests}
+    --tokenizer kind=hf_auto,model={tokenizer}
+    --data kind=synthetic_text,prompt_tokens=16,output_tokens={tokens}
+    --output kind=json,path={out}/result.json --disable-progress"""
+PEERS = {
+    "vllm_rs": ("vllm-rs bench serve", "{vllm_rs} " + VLLM_BENCH),
+    "vllm": ("vllm bench serve", "{vllm} " + VLLM_BENCH),
+    "aiperf": ("aiperf profile", AIPERF),
+    "guidellm": ("guidellm run", GUIDELLM),
+}
 OURS = "{python} -m benchsuite run {scenario} --out {out}"
 
 
@@ -123,10 +142,9 @@ def clients(given: argparse.Namespace, url: str, folder: Path) -> dict[str, Call
         "wire": lambda: _inner([sys.executable, __file__, "--wire", url, *sizes]),
         "benchsuite run": lambda: program(OURS),
     }
-    if given.vllm_rs:
-        found["vllm-rs bench serve"] = lambda: program(VLLM_RS)
-    if given.aiperf:
-        found["aiperf profile"] = lambda: program(AIPERF)
+    for option, (name, line) in PEERS.items():
+        if words[option]:
+            found[name] = partial(program, line)
     return found
 
 
@@ -184,7 +202,9 @@ def main() -> None:
     parser.add_argument("--events-per-write", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--vllm-rs", help="the binary in vLLM's wheel")
+    parser.add_argument("--vllm", help="vLLM's command, for its client in Python")
     parser.add_argument("--aiperf", help="AIPerf's command")
+    parser.add_argument("--guidellm", help="GuideLLM's command")
     parser.add_argument("--tokenizer", help="a folder with tokenizer.json, for the others")
     measure(parser.parse_args())
 

@@ -141,8 +141,12 @@ def _design_effects(
     (k / (k - 1)) * sum over sessions of (below_s - q * n_s)^2 / (n * q * (1 - q)), where of the n_s
     values of session s below_s are <= the point, q is their share in all, and k counts sessions.
     """
-    sizes = np.bincount(sessions)
-    n, k = len(values), int(np.count_nonzero(sizes))
+    n = len(values)
+    sizes = np.zeros(int(sessions.max()) + 1, dtype=np.int64)
+    for start in range(0, n, 1 << 22):  # which makes them wider on its way
+        found = np.bincount(sessions[start : start + (1 << 22)])
+        sizes[: len(found)] += found
+    k = int(np.count_nonzero(sizes))
     if k == n:
         return np.ones(len(points))
     if k == 1:
