@@ -78,7 +78,7 @@ def _longest(data: RunData) -> list[IntArray]:
 
 
 def _phases(result: RunResult, data: RunData, chosen: list[IntArray]) -> dict[str, _Bars]:
-    gamma = result.gammas.get("pte_paper")
+    gamma = result.gammas.get("paper")
     which = np.concatenate(chosen)
     start_s = np.concatenate([np.full(len(each), data.origin_s[each[0]]) for each in chosen])
     rows = [str(int(data.session_id[i])) for i in which.tolist()]
@@ -125,7 +125,7 @@ def turn_costs(result: RunResult, data: RunData) -> Chart | None:
     turns = np.flatnonzero(num)
     if len(turns) < 2:
         return None
-    gamma = result.gammas.get("pte_paper")
+    gamma = result.gammas.get("paper")
     prompt, output = data.prompt_tokens[counted], data.output_tokens[counted]
     cached = np.clip(data.cached_tokens[counted], 0, prompt)
     decoding = output if gamma is None else gamma.value * prompt * output

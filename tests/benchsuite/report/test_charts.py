@@ -257,7 +257,7 @@ def test_turns_are_charged_in_pte_where_gamma_is_known() -> None:
     plain_bars = {bar.name: bar.y for bar in checked(drawn(data)["turn-costs"]).data}
     assert plain_bars["answer"] == pytest.approx([output] * 3)
     gamma = Gamma(value=0.01, peak="dense", flops_per_byte=100.0, active_params=1e9)
-    chart = drawn(data, gammas={"pte_paper": gamma})["turn-costs"]
+    chart = drawn(data, gammas={"paper": gamma})["turn-costs"]
     bars = {bar.name: bar.y for bar in checked(chart).data}
     assert bars["decoding"] == pytest.approx([0.01 * prompt * output] * 3)
     assert bars["prompt, from the cache"] == pytest.approx([0, *[min(100, prompt)] * 2])
