@@ -1,7 +1,7 @@
 """What a streamed token costs a client, in CPU, at saturation: ours beside others, in one run.
 
     python benchmarks/client.py [--requests 2000] [--tokens 256] [--streams 64] [--repeats 3]
-        [--tokenizer DIR [--vllm-rs PATH] [--vllm PATH] [--aiperf PATH] [--guidellm PATH]]
+        [--tokenizer DIR [--vllm-rs PATH] [--vllm PATH] [--aiperf PATH]]
 
 `wire` is our hot path alone: read, stamp, store. `benchsuite run` is the whole program, from its
 start to the last file of the run folder; so are the others, from their start to their results. The
@@ -110,20 +110,13 @@ VLLM_BENCH = """bench serve --backend openai-chat --endpoint /v1/chat/completion
     --max-concurrency {streams} --ignore-eos --disable-tqdm --save-result
     --result-filename {out}/result.json"""
 AIPERF = """{aiperf} profile -m mock-model -u {url} --endpoint-type chat --streaming
-    --tokenizer {tokenizer} --isl 16 --isl-stddev 0 --osl {tokens} --osl-stddev 0
+    --tokenizer cl100k_base --isl 16 --isl-stddev 0 --osl {tokens} --osl-stddev 0
     --extra-inputs ignore_eos:true --request-count {requests} --concurrency {streams}
     --use-server-token-count --num-prompts 200 --ui none --output-artifact-dir {out}"""
-GUIDELLM = """{guidellm} run
-    --backend kind=openai_http,target={url},model=mock-model,request_format=/v1/chat/completions
-    --profile kind=concurrent,streams={streams} --constraint kind=max_requests,count={requests}
-    --tokenizer kind=hf_auto,model={tokenizer}
-    --data kind=synthetic_text,prompt_tokens=16,output_tokens={tokens}
-    --output kind=json,path={out}/result.json --disable-progress"""
 PEERS = {
     "vllm_rs": ("vllm-rs bench serve", "{vllm_rs} " + VLLM_BENCH),
     "vllm": ("vllm bench serve", "{vllm} " + VLLM_BENCH),
     "aiperf": ("aiperf profile", AIPERF),
-    "guidellm": ("guidellm run", GUIDELLM),
 }
 OURS = "{python} -m benchsuite run {scenario} --out {out}"
 
@@ -203,8 +196,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--vllm-rs", help="the binary in vLLM's wheel")
     parser.add_argument("--vllm", help="vLLM's command, for its client in Python")
-    parser.add_argument("--aiperf", help="AIPerf's command")
-    parser.add_argument("--guidellm", help="GuideLLM's command")
+    parser.add_argument("--aiperf", help="AIPerf's command; offline it needs TIKTOKEN_CACHE_DIR")
     parser.add_argument("--tokenizer", help="a folder with tokenizer.json, for the others")
     measure(parser.parse_args())
 
