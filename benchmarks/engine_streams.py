@@ -53,6 +53,8 @@ async def server(model: str, streams: int, output_tokens: int) -> AsyncIterator[
         file.flush()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "reference_engine", "--config", file.name),
+            "--exit-with-parent",  # standard input ends with this script, however it ends
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
         try:
