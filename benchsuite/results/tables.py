@@ -44,12 +44,11 @@ _COLUMNS: Final = (
     "prompt_tokens_asked",
     "output_tokens_asked",
     "cached_tokens",
-    "reasoning_tokens",
     "tokens_from",
     "stamp_source",
     "correct",
 )
-_UNKNOWN_BELOW_0: Final = frozenset({"cached_tokens", "reasoning_tokens", "correct"})
+_UNKNOWN_BELOW_0: Final = frozenset({"cached_tokens", "correct"})
 
 
 def summary_csv(result: RunResult) -> str:

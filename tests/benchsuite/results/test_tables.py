@@ -76,6 +76,13 @@ def test_an_empty_run_has_heads_without_rows() -> None:
     assert requests_csv(run()).count("\r\n") == 1
 
 
+def test_no_two_columns_have_one_name() -> None:
+    """A reader by name would see the last of them alone."""
+    head = requests_csv(run()).strip().split(",")
+    assert len(head) == len(set(head))
+    assert "reasoning_tokens" in head
+
+
 def test_both_are_written_as_utf_8(tmp_path: Path) -> None:
     """A lone surrogate, which a broken server can send, does not stop the writing."""
     data = run(failed(0, error="größer"))
