@@ -16,9 +16,7 @@ from benchsuite.endpoints.alarm import Alarm
 
 STALL_S: Final = 0.005  # not looking at the sockets for longer than this is a stall
 SPIN_S: Final = 1.5e-4  # before a timer: what waking up takes
-LONG_S: Final = (
-    0.05  # a timer that far off is waited for by epoll's own timeout, less a millisecond
-)
+LONG_S: Final = 0.05  # to a timer: from here on epoll's own timeout will do, a millisecond short
 _READ_MASK: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLRDHUP", 0)
 
 

@@ -8,21 +8,21 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from reference_engine.blocks import blocks_needed
-from reference_engine.policies.base import Role, WorkerView
+from reference_engine.policies.base import WorkerView
 from reference_engine.policies.layered_prefill import left, next_layers
 from reference_engine.policies.planning import (
     decode_all_that_fit,
     encode_waiting,
-    least_loaded,
 )
+from reference_engine.policies.replicated import Replicated
 from reference_engine.sequence import Phase, Sequence
-from reference_engine.specs import Count, Spec
+from reference_engine.specs import Count
 from reference_engine.step import PrefillWork, Step
 
 Positive = Annotated[float, Meta(gt=0)]
 
 
-class Deadline(Spec, frozen=True, tag="deadline"):
+class Deadline(Replicated, frozen=True, tag="deadline"):
     """All running answers decode; beside them the prompt is read whose first token is most
     pressing, by groups of layers with about the work of `step_tokens` tokens in all layers
     (`preempt: false`: whole prompts, so that one begun is never held up).
@@ -44,13 +44,6 @@ class Deadline(Spec, frozen=True, tag="deadline"):
     ttft_slo_s: Positive = 1.0  # of requests that bring none, with a priority not named below
     ttft_slo_s_by_priority: dict[str, Positive] = {}  # of requests that bring none
     prediction_bias: Positive = 1.0  # factor on the predicted time of a prefill
-    replicas: Count = 1  # workers alike; a sequence goes to the one with the fewest
-
-    def workers(self) -> tuple[Role, ...]:
-        return (Role.ANY,) * self.replicas
-
-    def route(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> int:
-        return least_loaded(views, Role.ANY)
 
     def plan(self, view: WorkerView) -> Step:
         decode, preempt, free_blocks = decode_all_that_fit(view)

@@ -2,20 +2,20 @@
 so each expert, is read once for a prompt of any length, and decodes still run in every step.
 """
 
-from reference_engine.policies.base import Role, WorkerView
+from reference_engine.policies.base import WorkerView
 from reference_engine.policies.planning import (
     admit,
     decode_all_that_fit,
     encode_waiting,
-    least_loaded,
     num_tokens,
 )
+from reference_engine.policies.replicated import Replicated
 from reference_engine.sequence import Phase, Sequence
-from reference_engine.specs import Count, Spec
+from reference_engine.specs import Count
 from reference_engine.step import PrefillWork, Step
 
 
-class LayeredPrefill(Spec, frozen=True, tag="layered_prefill"):
+class LayeredPrefill(Replicated, frozen=True, tag="layered_prefill"):
     """All running answers decode; beside them the prompts that are being read pass one group of
     layers. n tokens pass max(1, ceil(n / step_tokens)) groups (never more than there are layers),
     so a step has about the work of `step_tokens` tokens in all layers. Prompts are read one after
@@ -23,13 +23,6 @@ class LayeredPrefill(Spec, frozen=True, tag="layered_prefill"):
     """
 
     step_tokens: Count = 512  # of work through all layers, about, in one step
-    replicas: Count = 1  # workers alike; a sequence goes to the one with the fewest
-
-    def workers(self) -> tuple[Role, ...]:
-        return (Role.ANY,) * self.replicas
-
-    def route(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> int:
-        return least_loaded(views, Role.ANY)
 
     def plan(self, view: WorkerView) -> Step:
         decode, preempt, free_blocks = decode_all_that_fit(view)
