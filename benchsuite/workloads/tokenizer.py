@@ -35,7 +35,6 @@ FILL_CANDIDATES: Final = 2048
 MOST_MENDINGS: Final = 4
 BLOCK_WORDS: Final = 512  # of the corpus, encoded together when one of them is first needed
 FEW_WORDS: Final = 64  # encoded alone: not every short prompt will meet its block again
-MANY_ASKED: Final = 50  # from then on all words are learned at once, cheaper than a few at a time
 _CORPUS: Final = "corpus.txt.gz"
 _BUNDLED: Final = "tokenizer.json.gz"
 _hub: Callable[[str], tokenizers.Tokenizer] = tokenizers.Tokenizer.from_pretrained
@@ -69,7 +68,6 @@ class _Corpus:
         self._id = np.array([ids.setdefault(word, len(ids)) for word in words])
         self._word = tuple(ids)
         self._tokens = np.full(len(ids), -1)
-        self._num_asked = 0  # times that a word was new
         self._the = encode(["the"])[0]
         self._inside: dict[str, list[int]] = {}  # tokens of a word after a space
         self._at_start: dict[str, list[int]] = {}  # and of those that began a text
@@ -129,9 +127,7 @@ class _Corpus:
         """How many tokens each word has within a text, where a space stands before it."""
         is_new = self._tokens[ids] < 0
         if is_new.any():
-            self._num_asked += 1
-            every = self._num_asked > MANY_ASKED
-            new = np.flatnonzero(self._tokens < 0) if every else np.unique(ids[is_new])
+            new = np.unique(ids[is_new])
             words = [self._word[i] for i in new]
             self._learn([word for word in words if word not in self._inside])
             self._tokens[new] = [len(self._inside[word]) for word in words]
