@@ -5,8 +5,11 @@ are long lie in files that the system keeps in memory as far as there is room, a
 the run as shorter runs, for what looks at one request at a time.
 """
 
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple, Self, TypeVar, cast
@@ -419,11 +422,14 @@ class _Columns:
 
 
 def room(num: int, kind: DTypeLike) -> NDArray[Any]:
-    """An array, in a file without a name where it is long."""
-    if num * np.dtype(kind).itemsize <= LONG_BYTES:
-        return np.empty(num, kind)
-    with tempfile.TemporaryFile(prefix="benchsuite-") as file:
-        return np.memmap(file, kind, "w+", shape=(num,)).view(np.ndarray)
+    """An array, in a file without a name where it is long and the disk has room for it."""
+    num_bytes = num * np.dtype(kind).itemsize
+    if num_bytes > LONG_BYTES:
+        with suppress(OSError), tempfile.TemporaryFile(prefix="benchsuite-") as file:
+            if sys.platform == "linux":  # else a full disk is met when it is written: by SIGBUS
+                os.posix_fallocate(file.fileno(), 0, num_bytes)
+            return np.memmap(file, kind, "w+", shape=(num,)).view(np.ndarray)
+    return np.empty(num, kind)
 
 
 def _first(start: IntArray, values: FloatArray) -> FloatArray:

@@ -1,5 +1,7 @@
 """A long run is looked at in pieces, its columns in files; the numbers are those of the whole."""
 
+import errno
+import os
 from typing import Any
 
 import numpy as np
@@ -63,3 +65,18 @@ def test_numbers_of_pieces_are_those_of_the_whole(
         (metric,) = (m for m in smoothness.pace_metrics(lambda _: pace) if m.name == name)
         # A running maximum adds and takes away what tells requests apart: off by rounding.
         np.testing.assert_allclose(metric.values(cut), metric.values(whole), rtol=1e-12, atol=1e-12)
+
+
+def test_a_column_for_which_the_disk_has_no_room_lies_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file that was only promised its room would end the process when it is filled."""
+    monkeypatch.setattr(table, "LONG_BYTES", 0)
+
+    def is_full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", is_full)
+    found = table.room(3, np.float64)
+    found[:] = 1.0
+    assert found.base is None  # no map of a file
