@@ -18,7 +18,8 @@ FLOORS = {
     "benchsuite": [
         {"__main__"},
         {"cli"},
-        {"selftest", "sweep"},  # whole runs: against a server that knows the truth; many of them
+        # whole runs: against a server that knows the truth; many of them; some against others
+        {"selftest", "sweep", "comparison"},
         {"runner", "catalogue", "preview"},  # `run` ends with the report, so the report lies below
         {"report"},  # charts and pages of a RunResult
         {"loadgen", "results", "fitting"},  # a fit ends as a scenario
@@ -109,6 +110,9 @@ LIBRARIES = {
 # Decisions: data in, data out.
 PURE = [
     "benchsuite/arrivals/",
+    "benchsuite/comparison/effects.py",
+    "benchsuite/comparison/student.py",
+    "benchsuite/comparison/verdicts.py",
     "benchsuite/fitting/",
     "benchsuite/loadgen/schedule.py",
     "benchsuite/metrics/",
