@@ -20,7 +20,8 @@ FLOORS = {
         {"cli"},
         # whole runs: against a server that knows the truth; many of them; some against others
         {"selftest", "sweep", "comparison"},
-        {"runner", "catalogue", "preview"},  # `run` ends with the report, so the report lies below
+        # `run` ends with the report, so the report lies below
+        {"runner", "catalogue", "preview", "draft"},
         {"report"},  # charts and pages of a RunResult
         {"loadgen", "results", "fitting"},  # a fit ends as a scenario
         {"scenario"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
+from benchsuite.cli import completing
 from benchsuite.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ INVALID: Final = 4
 INTERNAL: Final = 5
 INTERRUPTED: Final = 130
 
-ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario, YAML.")]
+ScenarioFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCENARIO", help="A scenario, YAML.", autocompletion=completing.scenarios
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 Overrides = Annotated[
     list[str],

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import completing
 from benchsuite.cli.base import (
     new_console,
 )
@@ -15,7 +16,11 @@ commands = typer.Typer()
 @commands.command(name="list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="One kind alone: arrivals, workloads, metrics ...")
+        str | None,
+        typer.Argument(
+            help="One kind alone: arrivals, workloads, metrics ...",
+            autocompletion=completing.listed,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import completing
 from benchsuite.cli.base import (
     RunFolder,
     command_line,
@@ -72,6 +73,7 @@ def recompute(
             "--as",
             metavar="TOOL",
             help="vllm, sglang, aiperf, guidellm, inference-perf or mlperf.",
+            autocompletion=completing.peers,
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -98,7 +100,13 @@ def recompute(
 def export(
     folder: RunFolder,
     to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT", help="vllm, llm-d, github or trace.")
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="vllm, llm-d, github or trace.",
+            autocompletion=completing.exports,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Default: standard output.")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import completing
 from benchsuite.cli.base import (
     new_console,
     pairs_of,
@@ -18,7 +19,12 @@ commands = typer.Typer()
 @commands.command()
 def convert(
     file: Annotated[str, typer.Argument(metavar="IN", help="A trace, or what its format reads.")],
-    format_name: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format.")],
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="FORMAT", help="Its format.", autocompletion=completing.formats
+        ),
+    ],
     to: Annotated[str, typer.Option("--to", help="The form to write: native.")] = "native",
     out: Annotated[
         Path | None,
@@ -51,7 +57,13 @@ def describe(
         str, typer.Argument(metavar="SCENARIO|TRACE", help="A scenario (.yaml), or a trace.")
     ],
     format_name: Annotated[
-        str, typer.Option("--from", metavar="FORMAT", help="The format of a trace.")
+        str,
+        typer.Option(
+            "--from",
+            metavar="FORMAT",
+            help="The format of a trace.",
+            autocompletion=completing.formats,
+        ),
     ] = "jsonl",
     options: Annotated[
         list[str],
@@ -128,7 +140,10 @@ def fit(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FORMAT", help="Of a file. Default: the first that reads it."
+            "--from",
+            metavar="FORMAT",
+            help="Of a file. Default: the first that reads it.",
+            autocompletion=completing.formats,
         ),
     ] = None,
     quantum: Annotated[

@@ -32,7 +32,7 @@ def read(path: Path, format_name: str | None, options: tuple[str, ...]) -> Asked
     if path.suffix in _SCENARIOS:
         scenario = load(path, options)
         return Asked(scenario.workload, scenario.endpoint, scenario.seed, scenario.tokenizer)
-    source = _guessed(path)
+    source = guessed(path)
     if format_name is not None:
         pairs = dict(option.partition("=")[::2] for option in options)
         source = conversion.source(format_name, str(path), pairs)
@@ -44,7 +44,7 @@ def read(path: Path, format_name: str | None, options: tuple[str, ...]) -> Asked
     return Asked(Trace(source=source), _SERVER, 0, "bundled")
 
 
-def _guessed(path: Path) -> TraceFormat | None:
+def guessed(path: Path) -> TraceFormat | None:
     """The first format that reads the file and needs to be told nothing else. Several may: those
     with the field names of Mooncake differ in the unit of time."""
     if not path.is_file():
