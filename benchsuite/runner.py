@@ -19,6 +19,7 @@ import pyarrow as pa
 from msgspec.structs import replace
 from rich.console import Console
 
+from benchsuite.endpoints.reference_engine import EMIT_LOG_NAME
 from benchsuite.errors import InterruptedRunError, RunError, ScenarioError
 from benchsuite.exchange import Response
 from benchsuite.loadgen import workers
@@ -33,12 +34,13 @@ from benchsuite.records.record import Record
 from benchsuite.records.spool import read_facts, read_spool
 from benchsuite.records.table import RunData
 from benchsuite.report import html
-from benchsuite.results import curve, tables
+from benchsuite.results import curve, tables, truth
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
 from benchsuite.results.frontier import Frontier, frontier, measured
 from benchsuite.results.imports.base import Imported
 from benchsuite.results.result import RunResult
+from benchsuite.results.truth import Truth
 from benchsuite.scenario import Scenario, dump, load, salted, save
 from benchsuite.workloads import tokenizer as tokenizers
 from benchsuite.workloads.tokenizer import Tokenizer
@@ -88,6 +90,7 @@ def run(
             facts,
             partial=ended.early,
             num_workers=ended.num_workers,
+            start_s=min(_starts_s(folder / SPOOL_NAME), default=None),
             nodes=ended.nodes,
             clients=client_file.read(folder / SPOOL_NAME),
         ).save(folder)
@@ -183,6 +186,18 @@ def report(folder: Path) -> RunResult:
     tables.write(result, data, folder)
     html.write(result, data, folder / "report.html")
     return result
+
+
+def truth_of(folder: Path, log: Path | None = None) -> Truth:
+    """A run's latencies against its server's log; RunError if they cannot be held against it."""
+    facts = Facts.load(folder)
+    if facts.start_s is None:
+        raise RunError(f"{folder}: does not say when it began: an older run, or a recovered one")
+    if len(facts.nodes) > 1:
+        raise RunError(f"{folder}: several machines sent, and each has a clock of its own")
+    written = truth.read(log or folder / EMIT_LOG_NAME)
+    bounds_s = RunResult.load(folder).instrument.error_s
+    return truth.held(data_of(folder), facts.start_s, written, bounds_s)
 
 
 def data_of(folder: Path) -> RunData:

@@ -93,7 +93,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             emit_log = stack.enter_context(closing(EmitLog(arguments.emit_log)))
         async with (
             open_api(config, unix_epoch_s=epoch_s, threads=threads, emit_log=emit_log) as api,
-            serve(api, listener),
+            serve(api, listener, emit_log=emit_log),
         ):
             # What stands now stays: later collections need not look at it and pause for less.
             gc.collect()

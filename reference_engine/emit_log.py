@@ -7,9 +7,13 @@ answer's id (chatcmpl-7), `request` the `request_id` that its body had:
     {"at_s": 12.345678901, "id": 7, "phase": "waiting", "request": "mine", "prompt_tokens": 9}
     {"at_s": 12.346789012, "id": 7, "phase": "prefilling"}
 
-and a step's tokens, one for each id, at the moment when they are handed to their readers:
+a step's tokens, one for each id, at the moment when they are handed to their readers:
 
     {"at_s": 12.350123456, "emitted": [3, 5, 7]}
+
+and each piece of text of a stream, before and after it was written to its socket:
+
+    {"at_s": 12.350234567, "until_s": 12.350256789, "written": 7}
 """
 
 from collections.abc import Sequence as Seq
@@ -49,6 +53,10 @@ class EmitLog:
     def emitted(self, ids: Seq[int], at_s: float) -> None:
         """A step has given each of these requests a token."""
         self._lines.put({"at_s": at_s, "emitted": ids})
+
+    def written(self, id: int, at_s: float, until_s: float) -> None:
+        """Text of a request went to its client between these times."""
+        self._lines.put({"at_s": at_s, "until_s": until_s, "written": id})
 
     def close(self) -> None:
         """Write what is left."""

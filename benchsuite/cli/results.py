@@ -8,6 +8,8 @@ import typer
 
 from benchsuite.cli import completing
 from benchsuite.cli.base import (
+    INVALID,
+    OK,
     RunFolder,
     command_line,
     exit_code,
@@ -27,6 +29,29 @@ def report(folder: RunFolder) -> None:
 
     result = runner.report(folder)
     terminal.show(result, new_console(), folder)
+
+
+@commands.command()
+def truth(
+    folder: RunFolder,
+    emit_log: Annotated[
+        Path | None,
+        typer.Option("--emit-log", metavar="FILE", help="Default: emit.jsonl in the run folder."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Hold a run against the bundled engine's own log of when each token left it."""
+    import msgspec
+
+    from benchsuite import runner
+    from benchsuite.report import terminal
+
+    found = runner.truth_of(folder, emit_log)
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+    else:
+        terminal.show_truth(found, new_console())
+    raise typer.Exit(OK if found.is_within else INVALID)
 
 
 @commands.command()

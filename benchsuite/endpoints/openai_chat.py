@@ -25,5 +25,5 @@ class OpenAIChat(OpenAIServer, tag="openai_chat", frozen=True):
             running_usage=self.running_usage,
             reasoning=self.reasoning,
             max_tokens_field=self.max_tokens_field,
-            extra=self.body_fields,
+            extra=self.extra(request),
         )

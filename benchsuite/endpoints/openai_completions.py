@@ -21,5 +21,5 @@ class OpenAICompletions(OpenAIServer, tag="openai_completions", frozen=True):
             model=self.model,
             vendor_fields=self.vendor_fields,
             running_usage=self.running_usage,
-            extra=self.body_fields,
+            extra=self.extra(request),
         )

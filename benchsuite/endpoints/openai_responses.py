@@ -48,7 +48,7 @@ class OpenAIResponses(OpenAIServer, tag="openai_responses", frozen=True):
             is_mode = request.tool_choice in ("auto", "none", "required")
             named = {"type": "function", "name": request.tool_choice}
             fields["tool_choice"] = request.tool_choice if is_mode else named
-        return encoded(self.reasoning.added(fields | self.body_fields, request))
+        return encoded(self.reasoning.added(fields | self.extra(request), request))
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
         return told_apart(openai_dialect.decode_stream(as_chat(exchange), count_tokens))

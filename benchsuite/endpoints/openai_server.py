@@ -30,6 +30,7 @@ from benchsuite.endpoints.reasoning_fields import ReasoningFields
 from benchsuite.endpoints.think_tags import told_apart
 from benchsuite.endpoints.wire_loop import WireLoop
 from benchsuite.errors import EndpointError, ScenarioError
+from benchsuite.request import Request
 from benchsuite.spec import DataPath, EnvText, Seconds, Spec, resolve_env
 
 READY_POLL_S = 0.2
@@ -58,6 +59,7 @@ class OpenAIServer(Spec, frozen=True):
     )  # further fields of every request, e.g. {temperature: 0}
     vendor_fields: bool = True  # send ignore_eos and min_tokens where a request wants them
     reasoning: ReasoningFields = ReasoningFields()  # where a request says how much to think
+    request_ids: bool = False  # send each request's number as `request_id`, as engines log it
     running_usage: bool = False  # ask for usage with every chunk (vLLM): exact tokens per chunk
     transport: Literal["wire", "aiohttp"] = "wire"
     timeouts: Timeouts = Timeouts()
@@ -105,6 +107,12 @@ class OpenAIServer(Spec, frozen=True):
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {_header('endpoint.api_key', self.api_key)}"
         return headers
+
+    def extra(self, request: Request) -> dict[str, Any]:
+        """Further fields of the body."""
+        if not self.request_ids:
+            return self.body_fields
+        return {"request_id": str(request.id), **self.body_fields}
 
     def tls(self) -> ssl.SSLContext | None:
         """How certificates are checked; None where there are none (reading CAs takes 50 ms)."""

@@ -25,6 +25,7 @@ from benchsuite.spec import Seconds, Spec
 from reference_engine.config import EngineConfig
 
 LOG_NAME: Final = "engine.log"
+EMIT_LOG_NAME: Final = "emit.jsonl"
 STOP_WITHIN_S: Final = 10.0
 _LOG_TAIL_BYTES: Final = 2_000
 _BAD_CONFIG: Final = 2  # the engine's exit code for a configuration that cannot be used
@@ -49,6 +50,7 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
     reasoning: ReasoningFields = ReasoningFields()  # where a request says how much to think
     timeouts: Timeouts = Timeouts()
     start_within: Seconds = 120.0
+    emit_log: bool = False  # keep when each token truly left, for `benchsuite truth`
 
     @property
     def title(self) -> str:
@@ -72,6 +74,7 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "reference_engine", "--config", str(config_path)),
                 *("--port", "0", "--exit-with-parent"),
+                *(("--emit-log", str(folder / EMIT_LOG_NAME)) if self.emit_log else ()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -85,6 +88,7 @@ class ReferenceEngine(Spec, tag="reference_engine", frozen=True):
                     model=listening.model,
                     body_fields=self.body_fields,
                     reasoning=self.reasoning,
+                    request_ids=self.emit_log,
                     timeouts=self.timeouts,
                 )
             finally:

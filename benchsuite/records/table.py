@@ -126,6 +126,17 @@ class RunData:
             self._found[analysis] = analysis(self)
         return cast(T, self._found[analysis])
 
+    def retimed(self, chunk_s: FloatArray) -> "RunData":
+        """As if chunks had come at other times, [chunks]; reads stay as they were."""
+        is_output = self.chunk_kind != Kind.REASONING
+        return replace(
+            self,
+            chunk_s=chunk_s,
+            first_token_s=_first(self.chunk_start, chunk_s),
+            first_output_s=_first_where(is_output, self.chunk_start, chunk_s),
+            last_token_s=_last(self.chunk_start, chunk_s),
+        )
+
     def pieces(self) -> Iterator["RunData"]:
         """The same requests as runs of about PIECE_CHUNKS chunks, one after the other: itself where
         it is no longer. Window, plan and telemetry are those of the whole, `tools` are left out."""

@@ -13,6 +13,7 @@ from benchsuite.report.quantities import bounds, number, percent, visible
 from benchsuite.report.sections import gammas, metrics, targets
 from benchsuite.results.frontier import Frontier
 from benchsuite.results.result import RunResult
+from benchsuite.results.truth import Truth
 
 WIDEST: Final = 1_000  # letters; no table is
 
@@ -86,6 +87,29 @@ def _print_verdict(result: RunResult, console: Console) -> None:
         console.print(_text(f"  - {reason}", "red"))
     if result.partial:
         console.print(_text(f"! incomplete: {result.partial}", "yellow"))
+
+
+def show_truth(truth: Truth, console: Console) -> None:
+    """Each latency's error beside its bound."""
+    table = _table("metric", "", "bound", "off p50", "p99", "surely p99")
+    for name, held in truth.latencies.items():
+        spreads = (held.error.p50, held.error.p99, held.sure.p99)
+        mark = "✓" if held.is_within else "✗"
+        row = (name, mark, *(_ms(value) for value in (held.bound_s, *spreads)))
+        table.add_row(*(_text(cell) for cell in row))
+    console.print(table)
+    console.print(
+        _text(
+            f"ms; {truth.num_held:,} of {truth.num_requests:,} requests were held against the "
+            f"server's log, whose writes took {_ms(truth.write.p50)} (p99 {_ms(truth.write.p99)}): "
+            "`off` is from their begin, `surely` from the nearest moment of them."
+        ),
+        soft_wrap=True,
+    )
+
+
+def _ms(value_s: float | None) -> str:
+    return "–" if value_s is None else f"{value_s * 1e3:.3f}"
 
 
 def _counts(result: RunResult) -> str:

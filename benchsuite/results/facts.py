@@ -37,6 +37,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     planned_due_s: tuple[float, ...]  # first requests of sessions; empty in a closed loop
     issuing_end_s: float | None = None  # when a duration was to end it; None: requests ran out
     num_workers: int = 1  # processes that sent
+    start_s: float | None = None  # the run's zero on this machine's monotonic clock
     nodes: tuple[Node, ...] = ()  # the machines that sent, where they were several
     clients: tuple[Client, ...] = ()  # of those processes that ended
     system: System = UNTOLD  # what the scenario's deployment named, as it was then

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from reference_engine.emit_log import EmitLog
 from reference_engine.server.api import Api
 from reference_engine.server.clients import Client, Clients
 from reference_engine.server.protocol.errors import ApiError
@@ -55,13 +56,14 @@ async def serve(
     listener: socket.socket,
     *,
     max_body_bytes: int = _MAX_BODY_BYTES,
+    emit_log: EmitLog | None = None,
 ) -> AsyncIterator[None]:
     """Answer on a bound socket. On leaving, no new requests are taken and open ones have `drain_s`
     seconds to end before they end with an error. Raises AddressError if another process listens
     there since."""
     clients = Clients(api.timeouts.stalled_s)
     app = web.Application(client_max_size=max_body_bytes)
-    app.router.add_route("*", "/{path:.*}", _handler(api, clients))
+    app.router.add_route("*", "/{path:.*}", _handler(api, clients, emit_log))
     # aiohttp sets TCP_NODELAY on each connection; an access log would cost more than a token.
     runner = web.AppRunner(
         app,
@@ -98,15 +100,19 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _handler(api: Api, clients: Clients) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(
+    api: Api, clients: Clients, emit_log: EmitLog | None
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         with clients.one(request.transport) as client:
-            return await _answer(api, request, client)
+            return await _answer(api, request, client, emit_log)
 
     return handle
 
 
-async def _answer(api: Api, request: web.Request, client: Client) -> web.StreamResponse:
+async def _answer(
+    api: Api, request: web.Request, client: Client, emit_log: EmitLog | None
+) -> web.StreamResponse:
     try:
         async with asyncio.timeout(api.timeouts.body_s):
             body = await request.read()
@@ -121,7 +127,8 @@ async def _answer(api: Api, request: web.Request, client: Client) -> web.StreamR
     if isinstance(reply.body, bytes):
         return web.Response(status=reply.status, body=reply.body, headers=headers)
     headers["Cache-Control"] = "no-cache"
-    return await _stream(request, web.StreamResponse(headers=headers), reply.body, client)
+    response = web.StreamResponse(headers=headers)
+    return await _stream(request, response, reply.body, client, emit_log)
 
 
 def _refusal(status: int, problem: str) -> web.Response:
@@ -130,15 +137,21 @@ def _refusal(status: int, problem: str) -> web.Response:
 
 
 async def _stream(
-    request: web.Request, response: web.StreamResponse, events: EventStream, client: Client
+    request: web.Request,
+    response: web.StreamResponse,
+    events: EventStream,
+    client: Client,
+    emit_log: EmitLog | None,
 ) -> web.StreamResponse:
     time_s = asyncio.get_running_loop().time
     try:
         await response.prepare(request)
         async for event in events:
-            client.writing_since_s = time_s()
+            begun_s = client.writing_since_s = time_s()
             await response.write(event)
             client.writing_since_s = None
+            if emit_log is not None and (speaker := events.speaker()) is not None:
+                emit_log.written(speaker, begun_s, time_s())
         await response.write_eof()
     except ConnectionResetError:
         pass  # the client has gone: there is nobody left to tell

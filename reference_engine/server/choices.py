@@ -33,6 +33,7 @@ class Choices:
     def __init__(self, answers: Sequence[Answer], n: int = 1, limit_s: float | None = None) -> None:
         self._answers, self._n = answers, n
         self._limit: asyncio.TimerHandle | None = None
+        self._speaker: int | None = None
         if limit_s is not None:
             loop = asyncio.get_running_loop()
             self._limit = loop.call_later(limit_s, self._expire, limit_s)
@@ -63,7 +64,9 @@ class Choices:
         async with aclosing(self._pieces()) as pieces:
             try:
                 async for index, piece in pieces:
+                    self._speaker = None
                     if piece is not None:
+                        self._speaker = self._answers[index].sequence.id
                         event = writer.piece(index, piece, self._output_tokens)
                     else:
                         reason = finish_reason(self._answers[index])
@@ -74,7 +77,12 @@ class Choices:
                     yield openings[index] + event
                     openings[index] = b""
             except ApiError as error:
+                self._speaker = None
                 yield writer.failure(error)
+
+    def speaker(self) -> int | None:
+        """Id of the sequence whose text is in the last event; None if there is none in it."""
+        return self._speaker
 
     def usage(self) -> Usage:
         """Tokens of all answers together; each prompt counts once."""

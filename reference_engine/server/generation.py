@@ -155,7 +155,8 @@ class Generation:
         if request.stream:
             options = request.stream_options or StreamOptions()
             writer = spelling.writer(head, sum(map(len, prompts)), options)
-            return Reply(200, EVENT_STREAM, EventStream(choices.events(writer), choices.cancel))
+            events = EventStream(choices.events(writer), choices.cancel, choices.speaker)
+            return Reply(200, EVENT_STREAM, events)
         return as_json(
             spelling.whole(head, await choices.wholes(), choices.usage(), choices.timings())
         )

@@ -11,10 +11,16 @@ PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class EventStream:
-    """Server-sent events of one answer. `aclose` cancels its sequence, begun or not."""
+    """Server-sent events of one answer. `aclose` cancels its sequence, begun or not; `speaker`
+    tells whose text is in the last event: a sequence's id, None where there is none in it."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None], cancel: Callable[[], None]) -> None:
-        self._events, self._cancel = events, cancel
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes, None],
+        cancel: Callable[[], None],
+        speaker: Callable[[], int | None],
+    ) -> None:
+        self._events, self._cancel, self.speaker = events, cancel, speaker
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._events
