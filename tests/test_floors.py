@@ -18,6 +18,7 @@ FLOORS = {
     "benchsuite": [
         {"__main__"},
         {"cli"},
+        {"gate"},  # many runs, judged
         # whole runs: against a server that knows the truth; many of them; some against others
         {"selftest", "sweep", "comparison"},
         # `run` ends with the report, so the report lies below
@@ -115,6 +116,10 @@ PURE = [
     "benchsuite/comparison/student.py",
     "benchsuite/comparison/verdicts.py",
     "benchsuite/fitting/",
+    "benchsuite/gate/limits.py",
+    "benchsuite/gate/order.py",
+    "benchsuite/gate/outcome.py",
+    "benchsuite/gate/quantities.py",
     "benchsuite/loadgen/schedule.py",
     "benchsuite/metrics/",
     "benchsuite/report/charts/",

@@ -100,6 +100,18 @@ def unpaired(baseline: Sequence[float], now: Sequence[float]) -> Effect:
     )
 
 
+def stored(baseline: Sequence[float], now: Sequence[float]) -> Effect:
+    """Of runs of now against [m >= 2] runs of another day, which differ by the day as well: Welch's
+    error widened by the spread of the stored runs, with their degrees of freedom."""
+    found = unpaired(baseline, now)
+    between = statistics.stdev(baseline)
+    return found._replace(
+        error=math.hypot(found.error, between),
+        degrees=min(found.degrees, len(baseline) - 1.0),
+        spread=math.hypot(found.spread, between),
+    )
+
+
 def sign_flip(differences: Sequence[float], *, two_sided: bool = False) -> float:
     """Exact p of "no difference" against "above 0" (or "other than 0").
 

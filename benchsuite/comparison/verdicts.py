@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from benchsuite.comparison.effects import Effect, holm, paired, runs_needed, unpaired
+from benchsuite.comparison.effects import Effect, holm, paired, runs_needed, stored, unpaired
 from benchsuite.metrics.base import Better, Interval
 
 Word = Literal["better", "worse", "equivalent", "inconclusive"]
@@ -40,6 +40,7 @@ class Samples(Struct, frozen=True, kw_only=True):
     baseline: tuple[float | None, ...]
     now: tuple[float | None, ...]
     is_paired: bool = True
+    is_stored: bool = False  # the baseline is of another day; not paired
     scale: Scale = "ratio"
     min_effect: float = 0.05  # the smallest that matters, on that scale
 
@@ -124,7 +125,8 @@ def _judge(samples: Samples) -> _Judged:
         notes += [ZEROS] if any(values) else []
     a, b = ([math.log(x) if is_log else x / unit for x in side] for side in (baseline, now))
     pairs = [y - x for x, y in zip(a, b, strict=False)]
-    effect = paired(pairs) if samples.is_paired else unpaired(a, b)
+    free = stored if samples.is_stored else unpaired
+    effect = paired(pairs) if samples.is_paired else free(a, b)
     return _Judged(samples, baseline, now, effect, is_log, tuple(notes))
 
 
