@@ -171,7 +171,7 @@ def _verdict(
     else:
         word = "equivalent" if effect.p_outside(-bound, bound) <= alpha else "inconclusive"
     needed = None
-    if word == "inconclusive":
+    if word == "inconclusive" and not samples.is_stored:  # more runs do not make a day typical
         needed = runs_needed(effect, max(abs(effect.estimate), bound), level)
         more = 1 + min(len(one.baseline), len(one.now))  # these were not enough
         needed = None if needed is None else max(needed, more)

@@ -1,4 +1,4 @@
-"""Outcome: what a gate says of one scenario, and the exit code of all. Pure; stored as `ci.json`."""
+"""Outcome: what a gate says of one scenario, and the exit code of all; stored as `ci.json`."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
