@@ -19,7 +19,7 @@ from benchsuite.errors import InterruptedRunError, ScenarioError
 from benchsuite.gate.order import Side, Turn, seed_of, turns
 from benchsuite.gate.outcome import Made
 from benchsuite.gate.servers import serving
-from benchsuite.results.result import RunResult
+from benchsuite.results.result import FILE_NAME, RunResult
 from benchsuite.scenario import Scenario
 from benchsuite.sweep.runs import Run, once
 
@@ -134,6 +134,18 @@ class Measurement:
             found.partial = "interrupted"
         return found
 
+    def once(self) -> tuple[Measured, RunResult | None]:
+        """One run of now alone, and its result, however it ended."""
+        found, turn, result = Measured(), Turn(0, "now"), None
+        try:
+            with self._server("now"):
+                scenario = self._subjects["now"].scenario
+                result = self._once(scenario, self._folder / "runs" / turn.name)
+                found.made.append(_made(turn, turn.name, scenario, result))
+        except (KeyboardInterrupt, InterruptedRunError):
+            found.partial = "interrupted"
+        return found, result
+
     @contextmanager
     def _server(self, side: Side) -> Iterator[None]:
         subject = self._subjects[side]
@@ -176,21 +188,13 @@ class Measurement:
                 f"run {len(found.valid) + 1} of {total}: pair {turn.pair + 1}, {turn.side}{again}"
             )
             folder = self._folder / "runs" / name
-            with self._server(turn.side) if self._is_restarted else nullcontext():
+            is_there = (folder / FILE_NAME).exists()
+            starts = self._is_restarted and not is_there
+            with self._server(turn.side) if starts else nullcontext():
                 if attempt:  # texts that the server has seen would be in its prefix cache
                     scenario = replace(scenario, salt=plain.salt)
                 result = self._once(scenario, folder)
-            found.made.append(
-                Made(
-                    name=name,
-                    folder=f"runs/{name}",
-                    side=turn.side,
-                    pair=turn.pair,
-                    seed=scenario.seed,
-                    verdict=result.verdict,
-                    reasons=result.reasons,
-                )
-            )
+            found.made.append(_made(turn, name, scenario, result))
             if result.verdict == "valid":
                 found.valid[turn] = result
                 return
@@ -203,6 +207,18 @@ class Measurement:
         if not is_free or self.shares_server:
             return plain.salt
         return f"{self._plan.salt}-{turn.pair}"
+
+
+def _made(turn: Turn, name: str, scenario: Scenario, result: RunResult) -> Made:
+    return Made(
+        name=name,
+        folder=f"runs/{name}",
+        side=turn.side,
+        pair=turn.pair,
+        seed=scenario.seed,
+        verdict=result.verdict,
+        reasons=result.reasons,
+    )
 
 
 def reasons(made: Sequence[Made]) -> tuple[str, ...]:

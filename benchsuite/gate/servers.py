@@ -1,4 +1,4 @@
-"""A server under test, started by a command: waited for, its output kept, ended with all it started.
+"""A server under test, started by a command: waited for, its output kept, ended with its children.
 
 A server that nobody started must not be measured by mistake: if something answers at the address
 before the command runs, that is an error.

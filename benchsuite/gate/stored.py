@@ -49,11 +49,11 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     def refusals(self, now: Mapping[str, str]) -> tuple[str, ...]:
         """Why it cannot be held against runs of `now`; empty if it can."""
-        keys = dict.fromkeys((*self.fingerprint, *now))
+        before = self.fingerprint
         found = [
-            f"not comparable: {key} was {self.fingerprint.get(key, '?')!r}, is {now.get(key, '?')!r}"
-            for key in keys
-            if self.fingerprint.get(key) != now.get(key)
+            f"not comparable: {key} was {before.get(key, '?')!r}, is {now.get(key, '?')!r}"
+            for key in dict.fromkeys((*before, *now))
+            if before.get(key) != now.get(key)
         ]
         num = max(map(len, self.values.values()), default=0)
         if num < LEAST:
