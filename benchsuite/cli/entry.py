@@ -8,7 +8,16 @@ from io import TextIOWrapper
 
 import typer
 
-from benchsuite.cli import calibrating, drafting, listing, results, running, sweeping, workloads
+from benchsuite.cli import (
+    calibrating,
+    drafting,
+    gating,
+    listing,
+    results,
+    running,
+    sweeping,
+    workloads,
+)
 from benchsuite.cli.base import INTERNAL, INTERRUPTED
 from benchsuite.errors import BenchsuiteError
 
@@ -21,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: laying it out with rich takes longer than all the rest
 )
 # as the help lists them
-for family in (running, drafting, results, workloads, sweeping, calibrating, listing):
+for family in (running, drafting, results, workloads, sweeping, gating, calibrating, listing):
     app.add_typer(family.commands)
 
 

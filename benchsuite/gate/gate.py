@@ -1,4 +1,4 @@
-"""One scenario through the gate: runs are made, judged, and told. Also the ten requests of smoke."""
+"""One scenario through the gate: runs are made and judged. Also the ten requests of smoke."""
 
 import secrets
 import statistics
@@ -35,7 +35,6 @@ Mode = Literal["slo", "regression", "both", "smoke"]
 SMOKE_REQUESTS: Final = 10
 RELABELLED: Final = 128  # of an A/A check, at most
 FIGURES: Final = ("ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "goodput", "attainment")
-_PTE: Final = "pte_total"
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -197,7 +196,10 @@ class _Judge:
         asked, now = self._asked, found.of("now")
         if problem := unknown((*self._family, *(one for one, _ in self._more)), now):
             raise ScenarioError(problem)
-        compared, incomparable, notes = _Compared([], ()), (), []
+        compared = _Compared([], ())
+        incomparable: tuple[str, ...] = ()
+        held: tuple[absolute.Limit, ...] = ()
+        notes: list[str] = []
         if asked.is_compared and now:
             if self._before is not None:
                 incomparable = self._before.refusals(stored.fingerprint(now[0], asked.told))
@@ -209,10 +211,11 @@ class _Judge:
                 for one in self._family
                 if one.name not in kept and not incomparable
             ]
-        held = ()
         if asked.mode in ("slo", "both"):
             held = absolute.limits(now, self._more, asked.target)
         word, why = judged(held, compared.verdicts, self._invalid(found, now), incomparable)
+        if found.partial is not None and word == "pass":
+            word, why = "inconclusive", ("it was interrupted",)
         return Outcome(
             scenario=load(asked.scenario, asked.settings).name,
             mode=asked.mode,
@@ -231,13 +234,13 @@ class _Judge:
         )
 
     def _invalid(self, found: Measured, now: Sequence[RunResult]) -> tuple[str, ...]:
-        """Why nothing can be said: no run counts, or pairs were lost although made twice."""
-        lost = {one.pair for one in found.made} - {turn.pair for turn in found.valid} if now else ()
-        half = {one.pair for one in found.invalid if one.name.endswith("-again")}
-        if not now or half or lost:
-            said = f"{len(half) or 'all'} pairs or runs do not count"
-            return (said, *reasons(found.invalid)) if found.made else ("no run was made",)
-        return ()
+        """Why it cannot be trusted: runs that were made twice and do not count. To leave their
+        pairs out in silence would hide a server that fails."""
+        lost = [one for one in found.invalid if one.name.endswith("-again")]
+        if lost:
+            pairs = len({one.pair for one in lost})
+            return (f"{pairs} of {self._asked.repeats} pairs do not count", *reasons(lost))
+        return () if now else ("nothing was measured to the end",)
 
     def _self_check(self, family: Sequence[Samples]) -> SelfCheck:
         """How often the pairs at hand, with the sides of each swapped by chance, raise an alarm."""
@@ -268,7 +271,7 @@ def _swapped(one: Samples, swaps: Sequence[bool]) -> Samples:
 def figures(runs: Sequence[RunResult]) -> dict[str, float]:
     """Medians over runs of what a gate's outputs name; what no run has is left out."""
     found = {}
-    for one in (*map(quantity, FIGURES), Quantity("pte", _PTE, "mean")):
+    for one in (*map(quantity, FIGURES), Quantity("pte", "pte_paper", "mean")):
         values = [x for run in runs if (x := one.value(run)) is not None]
         if values:
             found[one.name] = statistics.median(values)
