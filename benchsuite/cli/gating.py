@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from benchsuite.gate.gate import Mode
 
 commands = typer.Typer()
-_MODES = {name: name for name in ("slo", "regression", "both", "smoke")}
+_MODES: "dict[str, Mode]" = {
+    "slo": "slo",
+    "regression": "regression",
+    "both": "both",
+    "smoke": "smoke",
+}
 
 
 @commands.command()
@@ -34,7 +39,7 @@ def ci(
         str | None,
         typer.Option(
             "--mode",
-            help="slo, regression, both, smoke. Default: regression if there is a baseline, or slo.",
+            help="slo, regression, both or smoke. Default: by whether there is a baseline.",
         ),
     ] = None,
     smoke: Annotated[
@@ -124,7 +129,7 @@ def ci(
 
     has_baseline = bool(baseline_set or baseline_server_command or baseline != "none" or aa)
     usual = "smoke" if smoke else "regression" if has_baseline else "slo"
-    chosen: Mode = one_of(_MODES, mode or usual, "--mode")  # type: ignore[assignment]
+    chosen = one_of(_MODES, mode or usual, "--mode")
     _check(chosen, baseline, has_baseline)
     stored = Path(baseline.removeprefix("file:")) if baseline.startswith("file:") else None
     if aa and (stored or baseline_set or baseline_server_command not in (None, server_command)):
@@ -172,10 +177,15 @@ def ci(
         fail_on=causes(fail_on),
         command=command_line(),
         console=console,
-        print_line=lambda text: sys.stdout.write(text + "\n") and None,
+        print_line=_print_line,
         environment=os.environ,
     )
     raise typer.Exit(code)
+
+
+def _print_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _check(mode: str, baseline: str, has_baseline: bool) -> None:

@@ -58,7 +58,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     is_sequential: bool = False
     is_self_check: bool = False
     metrics: tuple[str, ...] = ()
-    min_effects: Mapping[str, float] = {"": 0.05}
+    min_effects: Mapping[str, float]  # by name; the one for all others under ""
     limits: tuple[str, ...] = ()
     target: float | None = None
     confidence: float = 0.95

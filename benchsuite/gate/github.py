@@ -1,5 +1,5 @@
-"""What GitHub's runner reads: annotations, the step summary, outputs. Only where its files are named
-by the environment; a gate is the same without them.
+"""What GitHub's runner reads: annotations, the step summary, outputs. Only where its files are
+named by the environment; a gate is the same without them.
 
 The runner's limits: 10 annotations of a level in a step; a summary beyond 1 MiB is lost whole.
 """

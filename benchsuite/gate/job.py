@@ -30,7 +30,7 @@ def run_all(
         raise ScenarioError("--save-baseline keeps one scenario; give one")
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True, markup=False)
+        console.print(pages.flat(text), highlight=False, soft_wrap=True, markup=False)
 
     started_at, machine = Facts.now(), Environment.capture()
     run = runs_with(console, command)

@@ -20,13 +20,12 @@ MARKS: Final = {
     "better": "✅", "worse": "❌", "equivalent": "✅",
 }  # fmt: skip
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>&@:-])")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>&@:])")
 
 
 def inline(text: str) -> str:
     """Text as itself within a line or a cell of Markdown: no markup, no HTML, no mention."""
-    flat = " ".join(visible(text).split())
-    return _MARKDOWN.sub(lambda found: f"&#{ord(found[1])};", flat)
+    return _MARKDOWN.sub(lambda found: f"&#{ord(found[1])};", flat(text))
 
 
 def markdown(report: Report) -> str:
@@ -150,7 +149,8 @@ def junit(report: Report) -> bytes:
             )
             if kind is not None:
                 ET.SubElement(case, kind, message=_xml(said))
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
 
 
 def _cases(outcome: Outcome) -> Iterator[tuple[str, str | None, str]]:
@@ -174,18 +174,23 @@ def _xml(text: str) -> str:
 
 
 def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """For a terminal or a log."""
+    """For a terminal or a log. None begins with two colons: GitHub's runner would obey it."""
     for outcome in outcomes:
-        yield visible(f"{MARKS[outcome.verdict]} {outcome.scenario}: {outcome.verdict}")
-        yield from (f"  {visible(reason)}" for reason in outcome.reasons)
-        yield from (f"  {MARKS[one.standing]} {sentence(one)}" for one in outcome.limits)
+        yield f"{MARKS[outcome.verdict]} {flat(outcome.scenario)}: {outcome.verdict}"
+        yield from (f"  - {flat(reason)}" for reason in outcome.reasons)
+        yield from (f"  {MARKS[one.standing]} {flat(sentence(one))}" for one in outcome.limits)
         for one in outcome.comparisons:
             needed = f"; needs about {one.runs_needed} pairs" if one.runs_needed else ""
-            yield f"  {MARKS[one.word]} {sentence(one)}{needed}"
+            yield f"  {MARKS[one.word]} {flat(sentence(one))}{needed}"
         if outcome.self_check is not None:
             check = outcome.self_check
             yield (
                 f"  A/A: {check.num_alarms} false alarms in {check.num_relabelled} relabelled "
                 f"pair sets ({check.rate:.1%})"
             )
-        yield from (f"  {visible(note)}" for note in outcome.notes)
+        yield from (f"  - {flat(note)}" for note in outcome.notes)
+
+
+def flat(text: str) -> str:
+    """On one line, with nothing invisible in it."""
+    return " ".join(visible(text).split())
