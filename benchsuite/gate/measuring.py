@@ -5,7 +5,7 @@ run that cannot be trusted is made once more; if that cannot be trusted either, 
 and counted. Both attempts stay on disk.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from benchsuite.scenario import Scenario
 from benchsuite.sweep.runs import Run, once
 
 PLAN_NAME: Final = "plan.json"
+RUNS_NAME: Final = "runs"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -38,14 +39,14 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def claim(self, folder: Path) -> "Plan":
         """This plan, or the same one as it was begun in `folder`. Raises ScenarioError if the
-        folder holds something else."""
+        folder holds runs of another, or something else."""
         path = folder / PLAN_NAME
-        if path.exists():
+        if path.exists() and (folder / RUNS_NAME).exists():
             before = msgspec.json.decode(path.read_bytes(), type=Plan)
             if replace(before, salt="") != replace(self, salt=""):
                 raise ScenarioError(f"--report-dir {folder}: holds another gate; name a new folder")
             return before
-        if folder.exists() and any(folder.iterdir()):
+        if not path.exists() and folder.exists() and any(folder.iterdir()):
             raise ScenarioError(f"--report-dir {folder}: not empty, and no gate; name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{PLAN_NAME}.tmp"
@@ -72,18 +73,19 @@ class Subject(Struct, frozen=True, kw_only=True):
 class Measured:
     """What was measured so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, sides: Iterable[Side]) -> None:
+        self._sides = frozenset(sides)
         self.made: list[Made] = []
         self.valid: dict[Turn, RunResult] = {}
         self.partial: str | None = None
 
     def of(self, side: Side) -> list[RunResult]:
-        """Runs that count; where both sides are measured, those whose pair counts."""
-        sides = {turn.side for turn in self.valid}
+        """Runs that count; where both sides are measured, those whose pair is whole."""
         return [
             run
             for turn, run in sorted(self.valid.items(), key=lambda item: item[0].pair)
-            if turn.side == side and all(Turn(turn.pair, other) in self.valid for other in sides)
+            if turn.side == side
+            and all(Turn(turn.pair, other) in self.valid for other in self._sides)
         ]
 
     @property
@@ -114,7 +116,7 @@ class Measurement:
         self.shares_server = not is_restarted and None not in urls and len(set(urls)) < len(urls)
 
     def measure(self, pairs: int, stop: Callable[[Measured], bool]) -> Measured:
-        found = Measured()
+        found = Measured(self._subjects)
         order = [turn for turn in turns(pairs, self._plan.seed) if turn.side in self._subjects]
         try:
             with ExitStack() as stack:
@@ -136,11 +138,11 @@ class Measurement:
 
     def once(self) -> tuple[Measured, RunResult | None]:
         """One run of now alone, and its result, however it ended."""
-        found, turn, result = Measured(), Turn(0, "now"), None
+        found, turn, result = Measured(self._subjects), Turn(0, "now"), None
         try:
             with self._server("now"):
                 scenario = self._subjects["now"].scenario
-                result = self._once(scenario, self._folder / "runs" / turn.name)
+                result = self._once(scenario, self._folder / RUNS_NAME / turn.name)
                 found.made.append(_made(turn, turn.name, scenario, result))
         except (KeyboardInterrupt, InterruptedRunError):
             found.partial = "interrupted"
@@ -187,7 +189,7 @@ class Measurement:
             self._say(
                 f"run {len(found.valid) + 1} of {total}: pair {turn.pair + 1}, {turn.side}{again}"
             )
-            folder = self._folder / "runs" / name
+            folder = self._folder / RUNS_NAME / name
             is_there = (folder / FILE_NAME).exists()
             starts = self._is_restarted and not is_there
             with self._server(turn.side) if starts else nullcontext():
@@ -212,7 +214,7 @@ class Measurement:
 def _made(turn: Turn, name: str, scenario: Scenario, result: RunResult) -> Made:
     return Made(
         name=name,
-        folder=f"runs/{name}",
+        folder=f"{RUNS_NAME}/{name}",
         side=turn.side,
         pair=turn.pair,
         seed=scenario.seed,

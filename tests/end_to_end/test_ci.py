@@ -23,7 +23,11 @@ def free_port() -> int:
 def engine(folder: Path, name: str, port: int, step_s: float) -> str:
     """A command that serves the bundled engine whose steps take `step_s`."""
     config = folder / f"{name}.json"
-    config.write_text(json.dumps({"executor": {"type": "roofline", "overhead_s": step_s}}))
+    config.write_text(
+        json.dumps(
+            {"model_name": "default", "executor": {"type": "roofline", "overhead_s": step_s}}
+        )
+    )
     return f"exec {sys.executable} -m reference_engine --config {config} --port {port}"
 
 
