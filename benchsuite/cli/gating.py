@@ -162,7 +162,7 @@ def ci(
         Asked(
             scenario=path,
             settings=(
-                *_endpoint(path, tuple(overrides), target_url, model, api_key_env, server_command),
+                *_endpoint(path, target_url, model, api_key_env, server_command),
                 *overrides,
             ),
             **common,
@@ -202,7 +202,6 @@ def _check(mode: str, baseline: str, has_baseline: bool) -> None:
 
 def _endpoint(
     path: Path,
-    overrides: tuple[str, ...],
     url: str | None,
     model: str | None,
     api_key_env: str | None,
@@ -212,7 +211,7 @@ def _endpoint(
     from benchsuite.endpoints.openai_server import OpenAIServer
     from benchsuite.scenario import load
 
-    endpoint = load(path, overrides).endpoint
+    endpoint = load(path).endpoint
     if command == "builtin":
         is_builtin = hasattr(endpoint, "engine")
         return () if is_builtin else ("endpoint={type: reference_engine}",)

@@ -80,14 +80,7 @@ def gate(asked: Asked, folder: Path, *, run: Run, say: Callable[[str], None]) ->
     family = declared(asked.metrics, bool(now.slo))
     more = absolute.asked(asked.limits)
     _refuse_nothing_to_judge(asked, now)
-    subjects: dict[Side, Subject] = {}
-    if asked.has_two_sides:
-        subjects["baseline"] = Subject(
-            scenario=load(asked.scenario, (*asked.settings, *asked.baseline_settings)),
-            command=asked.baseline_command,
-            ready_url=asked.baseline_ready_url,
-        )
-    subjects["now"] = Subject(scenario=now, command=asked.command, ready_url=asked.ready_url)
+    subjects = _subjects(asked, now)
     before = None if asked.stored is None else stored.Stored.load(asked.stored)
     is_restarted = asked.is_restarted or _starts_anew(subjects)
     measurement = Measurement(
@@ -116,6 +109,22 @@ def _refuse_nothing_to_judge(asked: Asked, now: Scenario) -> None:
         raise ScenarioError(
             f"{asked.scenario}: mode {asked.mode} needs limits: an `slo` section, or --limit"
         )
+
+
+def _subjects(asked: Asked, now: Scenario) -> dict[Side, Subject]:
+    """What is measured. A baseline at the address of now, with no command of its own, is asked of
+    the same server, and restarted as that one is."""
+    of_now = Subject(scenario=now, command=asked.command, ready_url=asked.ready_url)
+    if not asked.has_two_sides:
+        return {"now": of_now}
+    baseline = Subject(
+        scenario=load(asked.scenario, (*asked.settings, *asked.baseline_settings)),
+        command=asked.baseline_command,
+        ready_url=asked.baseline_ready_url,
+    )
+    if asked.is_restarted and baseline.command is None and baseline.url() == of_now.url():
+        baseline = replace(baseline, command=asked.command)
+    return {"baseline": baseline, "now": of_now}
 
 
 def _starts_anew(subjects: Mapping[Side, Subject]) -> bool:

@@ -41,7 +41,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         """This plan, or the same one as it was begun in `folder`. Raises ScenarioError if the
         folder holds runs of another, or something else."""
         path = folder / PLAN_NAME
-        if path.exists() and (folder / RUNS_NAME).exists():
+        if path.exists() and any((folder / RUNS_NAME).glob(f"*/{FILE_NAME}")):
             before = msgspec.json.decode(path.read_bytes(), type=Plan)
             if replace(before, salt="") != replace(self, salt=""):
                 raise ScenarioError(f"--report-dir {folder}: holds another gate; name a new folder")
