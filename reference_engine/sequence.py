@@ -99,6 +99,7 @@ class Sequence:
         "block_hashes",
         "block_table",
         "embedding",
+        "end_waiter",
         "error",
         "finish_reason",
         "guide",
@@ -116,6 +117,7 @@ class Sequence:
         "num_published_blocks",
         "on_phase",
         "output_ids",
+        "output_s",
         "params",
         "phase",
         "prompt_ids",
@@ -163,6 +165,8 @@ class Sequence:
         self.error: str | None = None  # what failed, with reason "error"
         self.embedding: list[float] = []  # [hidden], if it was asked for
         self.waiter: Future[None] | None = None
+        self.end_waiter: Future[None] | None = None  # of who waits for the end alone
+        self.output_s: list[float] | None = None  # when each output came, where that is asked for
         self.name: str | None = None  # as the client knows it
         self.on_phase: Callable[[Sequence, Phase, float], None] | None = None  # told of each
 
@@ -205,6 +209,8 @@ class Sequence:
         outputs = self.output_ids
         outputs.append(token)
         self.last_token_s = now_s
+        if self.output_s is not None:
+            self.output_s.append(now_s)
         is_last = token in self.stop_ids
         if self.guide is not None:
             self.guide.advance(token)
@@ -222,6 +228,8 @@ class Sequence:
         self.error = error
         self.enter(Phase.FINISHED, now_s)
         self.notify()
+        if self.end_waiter is not None and not self.end_waiter.done():
+            self.end_waiter.set_result(None)
 
     def notify(self) -> None:
         """Wake the consumer, if it waits."""

@@ -6,6 +6,11 @@ the same program gives the same times on every machine.
 
 import asyncio
 import selectors
+from collections import deque
+from math import inf
+from typing import Final
+
+_CLOSE_S: Final = 1e-6  # timers so close may fire together
 
 
 class VirtualDeadlockError(RuntimeError):
@@ -36,9 +41,23 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Starts at 0 s. Use it as `asyncio.Runner(loop_factory=VirtualTimeLoop)`."""
 
+    # What asyncio's loops call them: `skip` has to know whether anything is due.
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]  # a heap
+
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+
+    def skip(self, delay_s: float) -> bool:
+        """What `await asyncio.sleep(delay_s)` does, at once, if nothing else could happen
+        meanwhile; whether it was so. To the last bit where the sleep would have ended."""
+        end_s = self.time() + delay_s
+        next_s = self._scheduled[0].when() if self._scheduled else inf
+        if self._ready or next_s <= end_s + _CLOSE_S:
+            return False
+        self._jumping.now_s += end_s - self._jumping.now_s
+        return True
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""

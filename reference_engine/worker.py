@@ -146,8 +146,30 @@ class Worker:
             step = self._prepare(step)
             if step.prefill or step.decode or step.encode:
                 await self._carry_out(step)
+                while self._goes_on(step):
+                    await self._carry_out(self._prepare(step))
             if self.role is not Role.ANY:
                 await self._send_on_all()
+
+    def _goes_on(self, step: Step) -> bool:
+        """Whether every policy would plan the same again: all that are here decode, none has ended,
+        nothing waits, and there are blocks for all. Plans cost as much as the rest of a step."""
+        if step.prefill or step.encode or step.preempt or step.receive:
+            return False
+        if (
+            len(step.decode) < len(self.running)
+            or self.waiting
+            or self.arrivals.queue
+            or self._left
+        ):
+            return False
+        size, needed = self.pool.block_size, 0
+        for sequence in [work.sequence for work in step.decode]:
+            if sequence.finish_reason is not None:
+                return False
+            needed += sequence.num_computed_tokens == len(sequence.block_table) * size
+        self.pool.expire(self._loop.time())
+        return needed <= self.pool.free_blocks
 
     async def _carry_out(self, step: Step) -> None:
         """A failure is the end of the step's sequences, not of the worker."""

@@ -6,7 +6,7 @@ so two runs of one scenario are equal to the last bit.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
@@ -109,11 +109,22 @@ class _InProcessConnection:
         if isinstance(reply.body, bytes):
             exchange.keep(reply.body, self._loop.time())
             return
+        events, told = reply.body, reply.body.told
         try:
-            async for event in reply.body:
-                exchange.keep(event, self._loop.time())
+            if await told.gathered():
+                async for event in events:
+                    exchange.keep(event, told.at_s())
+            else:
+                async for event in events:
+                    exchange.keep(event, self._loop.time())
+        except asyncio.CancelledError:
+            with suppress(TimeoutError):  # what is there was told before
+                async with asyncio.timeout(0):
+                    async for event in events:
+                        exchange.keep(event, told.at_s())
+            raise
         finally:
-            await reply.body.aclose()
+            await events.aclose()
 
     def in_flight(self) -> int:
         return len(self._busy)

@@ -13,6 +13,7 @@ from reference_engine.executors.costs import step_cost
 from reference_engine.sequence import Sequence
 from reference_engine.specs import DeviceSpec, ModelShape
 from reference_engine.step import Step, StepOutput
+from reference_engine.virtual_time import VirtualTimeLoop
 
 # Odd 64-bit constants of splitmix64 (Steele et al., OOPSLA 2014): neighbours land far apart.
 _SEED_STRIDE: Final = 0xBF58476D1CE4E5B9
@@ -55,12 +56,17 @@ class RooflineExecutor:
         return step_cost(step, self._shape).time_s(self._device) + overhead_s
 
     async def execute(self, step: Step) -> StepOutput:
-        await asyncio.sleep(self.step_time_s(step))
+        await self._sleep(self.step_time_s(step))
         sequences = [work.sequence for work in step.decode]
         for work in step.prefill:
             if work.samples(self._shape.num_layers):
                 sequences.append(work.sequence)
         return StepOutput({sequence.id: self._token(sequence) for sequence in sequences})
+
+    async def _sleep(self, time_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not (isinstance(loop, VirtualTimeLoop) and time_s > 0 and loop.skip(time_s)):
+            await asyncio.sleep(time_s)
 
     def forget(self, key: bytes) -> None:
         """Nothing is held."""

@@ -132,7 +132,13 @@ class Answer:
         self.plan = plan
         self.is_late = False  # its time was up
         self.output_tokens = 0
+        self.has_ended = False  # all tokens were read
         self.finish_reason: FinishReason | None = None
+
+    @property
+    def is_read_to_its_end(self) -> bool:
+        """Whether the text cannot end before the tokens do."""
+        return self._stops is None
 
     @property
     def reasoning_tokens(self) -> int:
@@ -182,6 +188,7 @@ class Answer:
                     self.finish_reason = "stop"
                     self._engine.stop(self.sequence)
                     return
+            self.has_ended = True
             for piece in self._rest():
                 yield piece
             self.finish_reason = self.sequence.finish_reason

@@ -150,7 +150,7 @@ async def _stream(
             begun_s = client.writing_since_s = time_s()
             await response.write(event)
             client.writing_since_s = None
-            if emit_log is not None and (speaker := events.speaker()) is not None:
+            if emit_log is not None and (speaker := events.told.speaker()) is not None:
                 emit_log.written(speaker, begun_s, time_s())
         await response.write_eof()
     except ConnectionResetError:

@@ -84,6 +84,27 @@ class Choices:
         """Id of the sequence whose text is in the last event; None if there is none in it."""
         return self._speaker
 
+    async def gathered(self) -> bool:
+        """Wait until all tokens are there, so that they can be told in one go; `at_s` then says
+        when each could have been. False, at once, where several answers are told in turns, or
+        where what is read may end the answer."""
+        if len(self._answers) > 1 or not self._answers[0].is_read_to_its_end:
+            return False
+        sequence = self._answers[0].sequence
+        if sequence.finish_reason is None:
+            sequence.output_s = []
+            sequence.end_waiter = asyncio.get_running_loop().create_future()
+            await sequence.end_waiter
+        return sequence.output_s is not None
+
+    def at_s(self) -> float:
+        """When the last event could be told, where the tokens were gathered."""
+        answer = self._answers[0]
+        times_s = answer.sequence.output_s
+        if answer.has_ended or times_s is None:
+            return answer.sequence.stamps_s[Phase.FINISHED]
+        return times_s[answer.output_tokens - 1]
+
     def usage(self) -> Usage:
         """Tokens of all answers together; each prompt counts once."""
         asked = [answer.sequence for answer in self._answers[:: self._n]]

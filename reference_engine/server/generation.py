@@ -155,8 +155,7 @@ class Generation:
         if request.stream:
             options = request.stream_options or StreamOptions()
             writer = spelling.writer(head, sum(map(len, prompts)), options)
-            events = EventStream(choices.events(writer), choices.cancel, choices.speaker)
-            return Reply(200, EVENT_STREAM, events)
+            return Reply(200, EVENT_STREAM, EventStream(choices.events(writer), choices))
         return as_json(
             spelling.whole(head, await choices.wholes(), choices.usage(), choices.timings())
         )

@@ -1,7 +1,7 @@
 """What a handler gives the transport: a whole body, or events as they come."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -10,24 +10,38 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class EventStream:
-    """Server-sent events of one answer. `aclose` cancels its sequence, begun or not; `speaker`
-    tells whose text is in the last event: a sequence's id, None where there is none in it."""
+class Told(Protocol):
+    """What a stream is the telling of."""
 
-    def __init__(
-        self,
-        events: AsyncGenerator[bytes, None],
-        cancel: Callable[[], None],
-        speaker: Callable[[], int | None],
-    ) -> None:
-        self._events, self._cancel, self.speaker = events, cancel, speaker
+    def cancel(self) -> None:
+        """Free what still runs."""
+        ...
+
+    def speaker(self) -> int | None:
+        """Id of the sequence whose text is in the last event; None if there is none in it."""
+        ...
+
+    async def gathered(self) -> bool:
+        """Wait, if nothing is lost by it, until all tokens are there; whether it was."""
+        ...
+
+    def at_s(self) -> float:
+        """When the last event could be told, where the tokens were gathered."""
+        ...
+
+
+class EventStream:
+    """Server-sent events of one answer. `aclose` cancels its sequence, begun or not."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None], told: Told) -> None:
+        self._events, self.told = events, told
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._events
 
     async def aclose(self) -> None:
         await self._events.aclose()
-        self._cancel()  # closing a generator that never began runs none of its code
+        self.told.cancel()  # closing a generator that never began runs none of its code
 
 
 class Reply(NamedTuple):

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer as TokenizerFile
 from reference_engine.config import EngineConfig
 from reference_engine.server.chat_template import ChatPrompt, ChatTemplate
 from reference_engine.server.media import Encoded, placed
+from reference_engine.server.pieces import Pieces, TokenizerParts
 from reference_engine.specs import ConfigError
 
 UNKNOWN_TOKEN: Final = b"?"
@@ -134,6 +135,16 @@ class FileTokenizer:
         silent = {token_id for token_id, token in added.items() if token.special}
         self._pieces = dict.fromkeys(silent | set(self._eos_ids), b"")
         self._anchor = self._find_anchor(silent)
+        is_plain = self._file.truncation is None and self._file.padding is None
+        is_plain &= not any(  # such a token is not found wherever its text is
+            token.lstrip or token.rstrip or token.single_word or token.normalized
+            for token in added.values()
+        )
+        self._cut = None
+        if is_plain and msgspec.json.decode(text, type=TokenizerParts).cuts_as_gpt2:
+            ids = {token.content: token_id for token_id, token in added.items()}
+            self._cut = Pieces(self._encode_whole, ids)
+        self._has_surround = bool(self._file.num_special_tokens_to_add(False))
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
@@ -155,6 +166,13 @@ class FileTokenizer:
         return placed(self._template.render(prompt), prompt.media, encode, self.vocab_size)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        if self._cut is not None and not (add_special_tokens and self._has_surround):
+            ids = self._cut.ids(text)
+            if ids is not None:
+                return ids
+        return self._encode_whole(text, add_special_tokens=add_special_tokens)
+
+    def _encode_whole(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """By the call for batches: the one for a single text holds Python's lock to its end."""
         [encoding] = self._file.encode_batch_fast([text], add_special_tokens=add_special_tokens)
         return list(encoding.ids)

@@ -59,3 +59,32 @@ def test_deadlock_is_told() -> None:
     with pytest.raises(asyncio.CancelledError):
         loop.run_until_complete(task)
     loop.close()
+
+
+def test_a_skip_is_a_sleep_during_which_nothing_happens() -> None:
+    """It ends at the very time where the sleep would; it is none where something is due."""
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        times = []
+        for delay_s in (0.1, 0.2, 1e-3 / 3):
+            await asyncio.sleep(delay_s)
+            times.append(loop.time())
+        return times
+
+    async def skipping() -> list[float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        times = []
+        for delay_s in (0.1, 0.2, 1e-3 / 3):
+            assert loop.skip(delay_s)
+            times.append(loop.time())
+        loop.call_later(5.0, times.clear)
+        assert not loop.skip(5.0)
+        assert loop.skip(4.0)
+        loop.call_soon(str)
+        assert not loop.skip(0.5)
+        return times
+
+    assert run_virtually(skipping) == run_virtually(main)

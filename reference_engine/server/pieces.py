@@ -1,0 +1,79 @@
+"""Texts to ids piece by piece, where a tokenizer cuts them as GPT-2's does: a piece that was seen
+before need not be merged again. Ten times as fast on prose as encoding a text as a whole.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+MOST_PIECES: Final = 1 << 17  # that are kept; then it begins anew
+_LONGEST: Final = 64  # letters of a piece that is kept
+_LONGEST_TEXT: Final = 1 << 16  # letters; Python's lock is held meanwhile, so no more than 3 ms
+
+# GPT-2's pattern (Radford et al. 2019, encoder.py) as it is for ASCII.
+_PIECE: Final = re.compile(
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
+)
+_NOT_SPACE_ALIKE: Final = re.compile("[\x1c-\x1f]")  # white space to Python alone
+
+
+class _Part(Struct, frozen=True):
+    type: str = ""
+    add_prefix_space: bool = True
+    use_regex: bool = True
+    dropout: float | None = None
+
+
+class TokenizerParts(Struct, frozen=True):
+    """What a tokenizer.json says of how it cuts."""
+
+    model: _Part
+    pre_tokenizer: _Part | None = None
+    normalizer: _Part | None = None
+
+    @property
+    def cuts_as_gpt2(self) -> bool:
+        cut = self.pre_tokenizer
+        return (
+            self.normalizer is None
+            and cut is not None
+            and (cut.type, cut.add_prefix_space, cut.use_regex) == ("ByteLevel", False, True)
+            and (self.model.type, self.model.dropout) == ("BPE", None)
+        )
+
+
+class Pieces:
+    """Ids of ASCII texts, from those of their pieces. `encode` gives the ids of one piece, with
+    nothing around; `added` are tokens that are cut out of a text first, wherever they stand."""
+
+    def __init__(self, encode: Callable[[str], list[int]], added: Mapping[str, int]) -> None:
+        self._encode, self._added = encode, added
+        longest_first = sorted(filter(None, added), key=len, reverse=True)
+        self._cut = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if added else None
+        self._ids: dict[str, list[int]] = {}
+
+    def ids(self, text: str) -> list[int] | None:
+        """None where the text has to be encoded as a whole."""
+        if len(text) > _LONGEST_TEXT or not text.isascii() or _NOT_SPACE_ALIKE.search(text):
+            return None
+        found: list[int] = []
+        for part in [text] if self._cut is None else self._cut.split(text):
+            if part in self._added:
+                found.append(self._added[part])
+            else:
+                self._add_pieces(part, found)
+        return found
+
+    def _add_pieces(self, text: str, found: list[int]) -> None:
+        known = self._ids
+        for piece in _PIECE.findall(text):
+            ids = known.get(piece)
+            if ids is None:
+                ids = self._encode(piece)
+                if len(known) >= MOST_PIECES:
+                    known.clear()
+                if len(piece) <= _LONGEST:
+                    known[piece] = ids
+            found += ids
