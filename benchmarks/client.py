@@ -1,10 +1,12 @@
 """What a streamed token costs a client, in CPU, at saturation: ours beside others, in one run.
 
     python benchmarks/client.py [--requests 2000] [--tokens 256] [--streams 64] [--repeats 3]
+        [--beside DIR] [--views]
         [--tokenizer DIR [--vllm-rs PATH] [--vllm PATH] [--aiperf PATH]]
 
 `wire` is our hot path alone: read, stamp, store. `benchsuite run` is the whole program, from its
-start to the last file of the run folder; so are the others, from their start to their results. The
+start to the last file of the run folder, with lines for progress (`--views`: without, and with a
+dashboard); so are the others, from their start to their results. The
 server (firehose.py) runs pinned to the last core, clients to the first. CPU is that of the client's
 process and all its children. Medians over repeats that take turns, since machines drift.
 """
@@ -88,7 +90,62 @@ def wire(url: str, requests: int, streams: int, tokens: int) -> Cost:
         return runner.run(send_all())
 
 
-def command(arguments: list[str]) -> Cost:
+def counting(requests: int, tokens: int, events_per_write: int) -> Cost:
+    """What `benchsuite run` spends on counters for whoever watches, of as many streams; in here."""
+    import numpy as np
+
+    from benchsuite.exchange import Exchange
+    from benchsuite.loadgen.counters import Counters
+
+    reads = max(tokens // events_per_write, 1)
+    stamps = np.linspace(0.1, 3.0, reads)
+    streams = [
+        Exchange(
+            request_id=0,
+            stamp_source="kernel",
+            framing="http",
+            sent_s=0.0,
+            reads=[b"HTTP/1.1 200 OK\r\n\r\ndata: {}\n\n"] * reads,
+            read_s=stamps.copy(),
+            lag_s=np.full(reads, 1e-4),
+        )
+        for _ in range(requests)
+    ]
+    counters = Counters()
+    cpu_s, wall_s = time.process_time(), time.monotonic()
+    for stream in streams:
+        counters.saw(0.0, stream)
+    counters.cells()
+    return Cost(time.process_time() - cpu_s, time.monotonic() - wall_s, 0.0)
+
+
+def dashboard(num: int) -> float:
+    """CPU seconds of one look at a running run, in a terminal; one comes every second."""
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from benchsuite.loadgen.counters import Counters, reading
+    from benchsuite.loadgen.progress import Moment
+    from benchsuite.loadgen.progress import dashboard as picture
+    from benchsuite.loadgen.schedule import Schedule
+
+    schedule = Schedule(
+        draw=lambda: iter(()), due_s=None, concurrency=64, num_requests=2000, end_s=None
+    )
+    counters = Counters()
+    before = Moment(0.0, reading(counters.cells()))
+    console = Console(file=StringIO(), force_terminal=True, width=80)
+    with Live(console=console, auto_refresh=False) as live:
+        cpu_s = time.process_time()
+        for at in range(num):
+            now = Moment(at + 1.0, reading(counters.cells()))
+            live.update(picture(before, now, schedule), refresh=True)
+        return (time.process_time() - cpu_s) / num
+
+
+def command(arguments: list[str], **environment: str) -> Cost:
     """A whole program and its children. 4 says of a run of ours that the machine was too busy for
     its numbers to count; what it cost counts all the same."""
     started_s = time.monotonic()
@@ -96,7 +153,7 @@ def command(arguments: list[str]) -> Cost:
         arguments,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **OFFLINE},
+        env={**os.environ, **OFFLINE, **environment},
     )
     _, status, used = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 4):
@@ -126,15 +183,21 @@ def clients(given: argparse.Namespace, url: str, folder: Path) -> dict[str, Call
     scenario = folder / "scenario.yaml"
     scenario.write_text(SCENARIO.format(**words))
 
-    def program(line: str) -> Cost:
+    def program(line: str, **environment: str) -> Cost:
         out = tempfile.mkdtemp(dir=folder)
-        return command(line.format(**words, scenario=scenario, out=out).split())
+        return command(line.format(**words, scenario=scenario, out=out).split(), **environment)
 
     sizes = [str(given.requests), str(given.streams), str(given.tokens)]
     found: dict[str, Callable[[], Cost]] = {
         "wire": lambda: _inner([sys.executable, __file__, "--wire", url, *sizes]),
         "benchsuite run": lambda: program(OURS),
+        "  of it: counters": lambda: counting(given.requests, given.tokens, given.events_per_write),
     }
+    if given.beside:
+        found["... of --beside"] = lambda: program(OURS, PYTHONPATH=given.beside)
+    if given.views:
+        found["... --quiet"] = lambda: program(OURS + " --quiet")
+        found["..., dashboard"] = lambda: program(OURS, FORCE_COLOR="1")
     for option, (name, line) in PEERS.items():
         if words[option]:
             found[name] = partial(program, line)
@@ -165,6 +228,8 @@ def measure(given: argparse.Namespace) -> None:
                 for name, run in clients(given, url, Path(folder)).items():
                     costs.setdefault(name, []).append(run())
         show(costs, given.requests * given.tokens)
+        if given.views:
+            print(f"a look at the dashboard, one a second: {dashboard(200) * 1e3:.2f} CPU-ms")
     finally:
         server.terminate()
         server.wait()
@@ -179,7 +244,7 @@ def show(costs: dict[str, list[Cost]], num_tokens: int) -> None:
         peak = max(cost.peak_mb for cost in found)
         print(
             f"{name:22}{cpu_s / num_tokens * 1e6:11.2f}{num_tokens / wall_s:11,.0f}"
-            f"{wall_s:8.2f}{peak:7.0f}{cpu_s / whole:8.2f}"
+            f"{wall_s:8.2f}{peak:7.0f}{cpu_s / whole:8.4f}"
         )
 
 
@@ -194,6 +259,8 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--events-per-write", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--beside", metavar="DIR", help="another checkout of this project")
+    parser.add_argument("--views", action="store_true", help="ours without and with a dashboard")
     parser.add_argument("--vllm-rs", help="the binary in vLLM's wheel")
     parser.add_argument("--vllm", help="vLLM's command, for its client in Python")
     parser.add_argument("--aiperf", help="AIPerf's command; offline it needs TIKTOKEN_CACHE_DIR")

@@ -38,6 +38,16 @@ def run(
             "--ray", metavar="ADDRESS", help="Send from a Ray cluster: local, auto or HOST:PORT."
         ),
     ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen", metavar="[HOST:]PORT", help="Serve Prometheus metrics of the run meanwhile."
+        ),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines every 10 s, no dashboard; so without a terminal.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show nothing until the end.")] = False,
 ) -> None:
     """Send a scenario's load and leave records, metrics and a report in a run folder.
 
@@ -46,14 +56,17 @@ def run(
     """
     from benchsuite import runner
     from benchsuite.loadgen import workers as processes
+    from benchsuite.loadgen.progress import View, address
     from benchsuite.report import terminal
     from benchsuite.scenario import load
 
-    send: runner.Send = processes.send_all
+    at = None if listen is None else address(listen)
+    view = View("quiet" if quiet else "plain" if plain else "live", at)
+    send: runner.Send = partial(processes.send_all, view=view)
     if ray is not None:
         from benchsuite.loadgen import ray_workers
 
-        send = partial(ray_workers.send_all, address=ray)
+        send = partial(ray_workers.send_all, address=ray, view=view)
     more = () if workers is None else (f"workers={workers}",)
     checked = load(scenario, (*overrides, *more))
     folder = out or runner.default_folder(checked)

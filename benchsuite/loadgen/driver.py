@@ -24,6 +24,7 @@ from benchsuite.endpoints.base import (
     TokenCounter,
     http_status,
 )
+from benchsuite.loadgen.counters import Counters
 from benchsuite.loadgen.order import Order, order
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
@@ -41,17 +42,6 @@ BURST: Final = 8  # slots that begin at once; then the loop reads what has come 
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
 
 Sink = Callable[[Asked, Exchange], None]
-
-
-@dataclass
-class Counters:
-    """What a live display may read at any time; the driver only ever adds."""
-
-    num_sent: int = 0
-    num_ended: int = 0
-    num_errors: int = 0
-    num_reads: int = 0
-    is_draining: bool = False
 
 
 @dataclass
@@ -475,11 +465,9 @@ class Driver:
         results: tuple[ToolResult, ...] = (),
     ) -> Exchange:
         self._counters.num_sent += 1
+        self._counters.num_begun += turn == 0
         exchange = await self._connection.send(ready.request.id, ready.body)
-        self._counters.num_ended += 1
-        self._counters.num_reads += len(exchange.reads)
-        if _failed(exchange):
-            self._counters.num_errors += 1
+        self._counters.saw(due_s, exchange)
         sent = _sent(session, turn, ready, due_s, results)
         exchange.num_items = sent["num_items"]
         asked = self._asked(session, turn, due_s, ready.prompt_tokens)

@@ -29,6 +29,7 @@ from benchsuite.errors import BenchsuiteError, EndpointError, RunError, Scenario
 from benchsuite.loadgen import workers
 from benchsuite.loadgen.clocks import Offset, Probe, offset
 from benchsuite.loadgen.driver import Stop
+from benchsuite.loadgen.progress import View
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import SPOOL_NAME, DiskError
 from benchsuite.loadgen.workers import Ended
@@ -67,6 +68,7 @@ def send_all(
     console: Console,
     *,
     address: str,
+    view: View = View(),  # noqa: B008  it cannot be changed
 ) -> Ended:
     """Send the schedule from the nodes of the cluster at `address`: `local`, `auto`, host:port.
 
@@ -87,7 +89,7 @@ def send_all(
             ):
                 offsets = await _ready(nodes, scenario, schedule, endpoint)
                 with workers.signals(asyncio.get_running_loop(), stop, console):
-                    return await _sent(nodes, offsets, schedule, folder, console, stop)
+                    return await _sent(nodes, offsets, schedule, folder, console, view, stop)
 
         with asyncio.Runner() as runner:
             return runner.run(main())
@@ -111,6 +113,7 @@ async def _sent(
     schedule: Schedule,
     folder: Path,
     console: Console,
+    view: View,
     stop: Stop,
 ) -> Ended:
     """Begin at one moment, each on its own clock; wait; fetch what was written."""
@@ -123,7 +126,7 @@ async def _sent(
     looking = [asyncio.create_task(node.look(counts)) for node in nodes]
     try:
         early = await workers.all_ended(
-            nodes, schedule, lambda: workers.total(counts, len(nodes)), console, stop
+            nodes, schedule, lambda: workers.total(counts, len(nodes)), console, view, stop
         )
     finally:
         for task in looking:

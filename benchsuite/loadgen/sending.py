@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from benchsuite.endpoints.base import Endpoint
 from benchsuite.errors import BenchsuiteError
-from benchsuite.loadgen.driver import Counters, Driver, Stop
+from benchsuite.loadgen.counters import Counters
+from benchsuite.loadgen.driver import Driver, Stop
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.watch import Watch
 from benchsuite.records import client

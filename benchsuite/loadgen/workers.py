@@ -2,8 +2,8 @@
 
 Each worker plans the whole schedule for itself, takes its part, connects and makes its bodies;
 then all get one start time on the machine's monotonic clock. From there on nobody waits for
-anybody: a worker only copies its counters to where the live line reads them. One that dies takes
-its part with it; the others go on, and the run says what was lost.
+anybody: a worker only copies its counters to where the first process reads them. One that dies
+takes its part with it; the others go on, and the run says what was lost.
 """
 
 import asyncio
@@ -15,19 +15,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import c_int64
-from dataclasses import astuple
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from benchsuite.endpoints.base import Endpoint
 from benchsuite.errors import BenchsuiteError, RunError, ScenarioError
-from benchsuite.loadgen.driver import Counters, Stop
-from benchsuite.loadgen.progress import progress
+from benchsuite.loadgen.counters import NUM_CELLS, Counters
+from benchsuite.loadgen.driver import Stop
+from benchsuite.loadgen.progress import View, progress
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import LEAD_S, SPOOL_NAME, Share, send
 from benchsuite.loadgen.telemetry import metering, reading
@@ -60,6 +62,7 @@ def send_all(
     tokenizer: Tokenizer,
     folder: Path,
     console: Console,
+    view: View = View(),  # noqa: B008  it cannot be changed
 ) -> Ended:
     """Send the schedule; records go to `folder/spool`, one file a worker.
 
@@ -77,12 +80,14 @@ def send_all(
             metering(scenario.telemetry, endpoint, folder / SPOOL_NAME),
         ):
             if num_workers > 1:
-                return await _many(scenario, schedule, endpoint, folder, console, num_workers, stop)
+                return await _many(
+                    scenario, schedule, endpoint, folder, console, view, num_workers, stop
+                )
             counters = Counters()
             share = Share(endpoint, schedule, tokenizer, scenario.limits, folder, 0)
             with (
                 signals(loop, stop, console),
-                progress(console, lambda: counters, schedule.num_requests),
+                progress(console, view, counters.cells, schedule),
             ):
                 await send(share, stop, counters, _soon)
             return "interrupted" if stop.interrupted else None
@@ -155,12 +160,13 @@ async def all_ready(workers: Sequence[Worker]) -> None:
 async def all_ended(
     workers: Sequence[Worker],
     schedule: Schedule,
-    count: Callable[[], Counters],
+    count: Callable[[], NDArray[np.int64]],
     console: Console,
+    view: View,
     stop: Stop,
 ) -> str | None:
     """Wait for the end of all who were told when to begin; says why the run is incomplete."""
-    with progress(console, count, schedule.num_requests), _passing_on(workers, stop):
+    with progress(console, view, count, schedule), _passing_on(workers, stop):
         lost = [word for worker in workers if (word := await _ended(worker, schedule))]
     if lost:
         return "; ".join(lost)
@@ -207,14 +213,14 @@ class Array(Protocol):
 
 def cells(num_workers: int) -> int:
     """How long an array of counters is."""
-    return len(astuple(Counters())) * num_workers
+    return NUM_CELLS * num_workers
 
 
-def total(counts: Array, num_workers: int) -> Counters:
-    """Over all workers."""
-    width = cells(1)
-    columns = [counts[number * width : (number + 1) * width] for number in range(num_workers)]
-    return Counters(*(sum(values) for values in zip(*columns, strict=True)))
+def total(counts: Array, num_workers: int) -> NDArray[np.int64]:
+    """Over all workers, [NUM_CELLS]."""
+    of_all = np.array(counts[0 : cells(num_workers)], dtype=np.int64)
+    summed: NDArray[np.int64] = of_all.reshape(num_workers, NUM_CELLS).sum(axis=0)
+    return summed
 
 
 # --- several: processes of this machine ---
@@ -250,6 +256,7 @@ async def _many(
     endpoint: Endpoint,
     folder: Path,
     console: Console,
+    view: View,
     num_workers: int,
     stop: Stop,
 ) -> str | None:
@@ -271,7 +278,7 @@ async def _many(
         loop = asyncio.get_running_loop()
         with signals(loop, stop, console):
             return await all_ended(
-                workers, schedule, lambda: total(shared, num_workers), console, stop
+                workers, schedule, lambda: total(shared, num_workers), console, view, stop
             )
     finally:
         for worker in workers:
@@ -355,6 +362,7 @@ async def _send(share: Share, pipe: Pipe, shared: Array) -> None:
     copying = loop.create_task(_copy(counters, shared, share.worker))
     try:
         await send(share, stop, counters, zero)
+        _publish(counters, shared, share.worker)
     finally:
         copying.cancel()
 
@@ -370,10 +378,13 @@ def _listen(pipe: Pipe, loop: asyncio.AbstractEventLoop, stop: Stop) -> None:
         loop.call_soon_threadsafe(stop.issuing.set if word == "stop" else stop.at_once)
 
 
+def _publish(counters: Counters, shared: Array, number: int) -> None:
+    shared[number * NUM_CELLS : (number + 1) * NUM_CELLS] = counters.cells().tolist()
+
+
 async def _copy(counters: Counters, shared: Array, number: int) -> None:
-    width = cells(1)
     while True:
-        shared[number * width : (number + 1) * width] = [int(value) for value in astuple(counters)]
+        _publish(counters, shared, number)
         await asyncio.sleep(COPY_S)
 
 

@@ -19,7 +19,8 @@ from benchsuite.arrivals import ClosedLoop, Poisson
 from benchsuite.endpoints.openai_chat import OpenAIChat
 from benchsuite.errors import RunError
 from benchsuite.exchange import Exchange
-from benchsuite.loadgen.driver import Counters, Stop
+from benchsuite.loadgen.counters import Counters
+from benchsuite.loadgen.driver import Stop
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import LEAD_S, SPOOL_NAME, Share, send
 from benchsuite.records import client as client_file

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from benchsuite.endpoints.openai_chat import OpenAIChat
 from benchsuite.exchange import Exchange
-from benchsuite.loadgen.driver import Counters, Driver, Stop
+from benchsuite.loadgen.counters import Counters
+from benchsuite.loadgen.driver import Driver, Stop
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.message import Message, Tool
 from benchsuite.records import requests as requests_file

@@ -10,7 +10,8 @@ import pytest
 
 from benchsuite.endpoints.base import Exchange, Response
 from benchsuite.exchange import NO_CHUNKS, TokenCounter
-from benchsuite.loadgen.driver import LONG_TOKENS, Counters, Driver, Stop
+from benchsuite.loadgen.counters import Counters
+from benchsuite.loadgen.driver import LONG_TOKENS, Driver, Stop
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
 from benchsuite.request import Message, Request, Scripted, Session

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchsuite.endpoints.openai_chat import OpenAIChat
-from benchsuite.loadgen.driver import Counters, Driver, Stop
+from benchsuite.loadgen.counters import Counters
+from benchsuite.loadgen.driver import Driver, Stop
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.workloads import tokenizer as tokenizers
 from benchsuite.workloads.formats import TauBench
