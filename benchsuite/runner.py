@@ -164,6 +164,15 @@ def _is_final(response: Response) -> bool:
 
 def report(folder: Path) -> RunResult:
     """Everything derived, from the records on disk: result.json, the CSVs, report.html."""
+    result, data = analyse(folder)
+    result.save(folder)
+    tables.write(result, data, folder)
+    html.write(result, data, folder / "report.html")
+    return result
+
+
+def analyse(folder: Path) -> tuple[RunResult, RunData]:
+    """What the records on disk say, and the records; writes nothing."""
     scenario, facts = load(folder / SCENARIO_NAME), Facts.load(folder)
     data = read(folder, scenario, facts)
     result = RunResult.of(
@@ -182,10 +191,7 @@ def report(folder: Path) -> RunResult:
         system=facts.system,
         selftest=None if len(facts.nodes) > 1 else facts.selftest,  # it is of this machine
     )
-    result.save(folder)
-    tables.write(result, data, folder)
-    html.write(result, data, folder / "report.html")
-    return result
+    return result, data
 
 
 def truth_of(folder: Path, log: Path | None = None) -> Truth:
@@ -238,6 +244,12 @@ def _columns(path: Path, facts: Facts, *, warmup_s: float) -> RunData:
 
 def keep_imported(found: Imported, folder: Path, *, command: str) -> RunResult:
     """Another tool's run as a run folder, with everything that is derived."""
+    place_imported(found, folder, command=command)
+    return report(folder)
+
+
+def place_imported(found: Imported, folder: Path, *, command: str) -> None:
+    """Another tool's run as a run folder, of which nothing is derived yet."""
     with _folder_of(found.scenario, folder):
         save(found.scenario, folder / SCENARIO_NAME)
         facts = Facts(
@@ -252,7 +264,6 @@ def keep_imported(found: Imported, folder: Path, *, command: str) -> RunResult:
         )
         facts.save(folder)
         requests_file.write(found.records, folder / requests_file.FILE_NAME)
-    return report(folder)
 
 
 def frontier_of(folders: Sequence[Path], baseline: Path) -> Frontier:

@@ -8,6 +8,7 @@ They speak of this run: another run of the same scenario differs by more than th
 """
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -92,8 +93,12 @@ def _binomial(n: int, p: float) -> tuple[int, FloatArray]:
     return first, mass / mass.sum()
 
 
-def quantiles(values: FloatArray, sessions: IntArray | Int32Array) -> dict[str, Quantile]:
-    """All of QUANTILES of finite `values` [n]; value i belongs to session `sessions[i]`, from 0.
+def quantiles(
+    values: FloatArray,
+    sessions: IntArray | Int32Array,
+    levels: Mapping[str, float] = QUANTILES,
+) -> dict[str, Quantile]:
+    """All of `levels` of finite `values` [n]; value i belongs to session `sessions[i]`, from 0.
 
     Values of one session resemble each other, so n of them tell less than n independent ones.
     How much less is measured at each quantile (Kish's design effect of the share of values at or
@@ -101,13 +106,13 @@ def quantiles(values: FloatArray, sessions: IntArray | Int32Array) -> dict[str, 
     A quantile is refused when its interval would run off the sample.
     """
     if not len(values):
-        return {name: Quantile(None, None, values_needed(p)) for name, p in QUANTILES.items()}
+        return {name: Quantile(None, None, values_needed(p)) for name, p in levels.items()}
     ordered = np.sort(values)
-    points = _interpolated(ordered, np.array(list(QUANTILES.values())))
+    points = _interpolated(ordered, np.array(list(levels.values())))
     effects = _design_effects(values, points, sessions)
     return {
         name: _quantile(ordered, float(point), p, float(effect))
-        for (name, p), point, effect in zip(QUANTILES.items(), points, effects, strict=True)
+        for (name, p), point, effect in zip(levels.items(), points, effects, strict=True)
     }
 
 

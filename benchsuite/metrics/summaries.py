@@ -26,9 +26,9 @@ def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
     found, totals = {}, []
     for metric in metrics:  # one after the other: values of tokens are many
         if metric.shape != "run":
-            sample = _sample(metric, data)
-            found[metric.name] = _of_sample(metric, sample, num_failed)
-            totals.append(_totals(sample, data.num_sessions))
+            values = sample(metric, data)
+            found[metric.name] = _of_sample(metric, values, num_failed)
+            totals.append(_totals(values, data.num_sessions))
     for name, mean in zip(list(found), _means(totals), strict=True):
         if found[name].n:
             found[name] = replace(
@@ -46,28 +46,29 @@ def absent(metrics: tuple[Metric, ...], data: RunData) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-class _Sample(NamedTuple):
+class Sample(NamedTuple):
     """The values of a metric that count, and whose they are."""
 
     values: FloatArray
     session: IntArray | Int32Array  # of each value, from 0
 
 
-def _sample(metric: Metric, data: RunData) -> _Sample:
+def sample(metric: Metric, data: RunData) -> Sample:
+    """Of a metric that is not of shape `run`: the values that `summarise` draws from."""
     values, session = metric.values(data), data.session
     counted = data.in_window & (data.ok if metric.over == "ok" else ~np.isnan(data.sent_s))
     if metric.shape == "request":
         chosen = np.flatnonzero(counted & ~np.isnan(values))
-        return _Sample(values[chosen], session[chosen])
+        return Sample(values[chosen], session[chosen])
     if metric.shape == "session":
         num_outside = np.bincount(session[~counted], minlength=data.num_sessions)
         chosen = np.flatnonzero((num_outside == 0) & ~np.isnan(values))
-        return _Sample(values[chosen], chosen)
+        return Sample(values[chosen], chosen)
     spread = data.per_chunk if metric.shape == "chunk" else data.per_token
     chosen = ~np.isnan(values)
     if not counted.all():
         chosen &= spread(counted)
-    return _Sample(values[chosen], spread(session.astype(np.int32))[chosen])
+    return Sample(values[chosen], spread(session.astype(np.int32))[chosen])
 
 
 class _Mean(NamedTuple):
@@ -84,7 +85,7 @@ class _Totals(NamedTuple):
     sums: FloatArray
 
 
-def _totals(sample: _Sample, num: int) -> _Totals:
+def _totals(sample: Sample, num: int) -> _Totals:
     counts, sums = np.zeros(num, dtype=np.int64), np.zeros(num)
     for start in range(0, len(sample.values), AT_ONCE):
         part = slice(start, start + AT_ONCE)
@@ -106,7 +107,7 @@ def _means(totals: list[_Totals]) -> list[_Mean]:
     return [_Mean(*pair) for pair in zip(intervals, independent.tolist(), strict=True)]
 
 
-def _of_sample(metric: Metric, sample: _Sample, num_failed: int) -> Summary:
+def _of_sample(metric: Metric, sample: Sample, num_failed: int) -> Summary:
     """All but what is said of its mean beside others'."""
     values = sample.values
     named = _names(metric)
