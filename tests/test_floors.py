@@ -112,9 +112,14 @@ LIBRARIES = {
 # Decisions: data in, data out.
 PURE = [
     "benchsuite/arrivals/",
+    "benchsuite/comparison/charts.py",
+    "benchsuite/comparison/comparable.py",
+    "benchsuite/comparison/compare.py",
     "benchsuite/comparison/effects.py",
+    "benchsuite/comparison/shift.py",
     "benchsuite/comparison/student.py",
     "benchsuite/comparison/verdicts.py",
+    "benchsuite/comparison/words.py",
     "benchsuite/fitting/",
     "benchsuite/gate/limits.py",
     "benchsuite/gate/order.py",

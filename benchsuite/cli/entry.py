@@ -10,6 +10,7 @@ import typer
 
 from benchsuite.cli import (
     calibrating,
+    comparing,
     drafting,
     gating,
     listing,
@@ -30,7 +31,17 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: laying it out with rich takes longer than all the rest
 )
 # as the help lists them
-for family in (running, drafting, results, workloads, sweeping, gating, calibrating, listing):
+for family in (
+    running,
+    drafting,
+    results,
+    comparing,
+    workloads,
+    sweeping,
+    gating,
+    calibrating,
+    listing,
+):
     app.add_typer(family.commands)
 
 
