@@ -16,7 +16,10 @@ def upper_tail(t: float, degrees: float) -> float:
     """P(T >= t). 0 at infinity."""
     if math.isinf(t):
         return 0.0 if t > 0 else 1.0
-    tail = 0.5 * incomplete_beta(degrees / (degrees + t * t), degrees / 2, 0.5)
+    if abs(t) < 1:  # where degrees / (degrees + t * t) would round to 1
+        tail = 0.5 - 0.5 * incomplete_beta(t * t / (degrees + t * t), 0.5, degrees / 2)
+    else:
+        tail = 0.5 * incomplete_beta(degrees / (degrees + t * t), degrees / 2, 0.5)
     return tail if t >= 0 else 1.0 - tail
 
 
