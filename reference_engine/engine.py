@@ -18,6 +18,7 @@ from reference_engine.media import Placed
 from reference_engine.sequence import FinishReason, Guide, Phase, SamplingParams, Sequence
 from reference_engine.specs import EngineError
 from reference_engine.stats import Gauges, Stats
+from reference_engine.waking import Waker
 from reference_engine.worker import Worker
 
 _LOG: Final = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Engine:
         )
         self._has_logits = all(executor.has_logits for executor in executors)
         self._loop = asyncio.get_running_loop()
+        self._waker = Waker(self._loop)
         self._ids = count()
         self._closed: str | None = None  # why nothing is taken any more
 
@@ -128,6 +130,7 @@ class Engine:
             media=media,
         )
         sequence.name = name
+        sequence.wake = self._waker.wake
         self._refuse_misfit(sequence)
         self._refuse_crowd()
         if self._emit_log is not None:

@@ -125,6 +125,7 @@ class Sequence:
         "stop_ids",
         "token_limit",
         "waiter",
+        "wake",
     )
 
     def __init__(
@@ -167,6 +168,7 @@ class Sequence:
         self.waiter: Future[None] | None = None
         self.end_waiter: Future[None] | None = None  # of who waits for the end alone
         self.output_s: list[float] | None = None  # when each output came, where that is asked for
+        self.wake: Callable[[Future[None]], None] = _let_go  # how `waiter` is
         self.name: str | None = None  # as the client knows it
         self.on_phase: Callable[[Sequence, Phase, float], None] | None = None  # told of each
 
@@ -236,5 +238,9 @@ class Sequence:
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+            self.wake(waiter)
+
+
+def _let_go(waiter: Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

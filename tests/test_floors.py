@@ -44,7 +44,7 @@ FLOORS = {
         {"arrivals"},  # the half of a worker that others fill
         {"policies", "executors", "behaviour", "timeouts"},
         {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},
-        {"sequence", "specs", "virtual_time"},
+        {"sequence", "specs", "virtual_time", "waking"},
         {"media"},
     ],
 }
