@@ -65,12 +65,12 @@ def compare(
             + "--force compares them nonetheless"
         )
     told = comparing.compare(found, differing, metrics=metric, min_effect=min_effect)
+    if html is not None:
+        page.write(told, found, html)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
     else:
         terminal.show(told, new_console())
-    if html is not None:
-        page.write(told, found, html)
-        if not as_json:
+        if html is not None:
             new_console().print(f"Page: {html}", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(REGRESSED if fail_on == "worse" and told.word == "worse" else OK)

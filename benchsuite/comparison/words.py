@@ -35,7 +35,10 @@ def headline(one: Against) -> str:
     """The verdict on one side, in one line: `✗ Worse: ttft_p99 +23 %`."""
     names = [row.verdict for row in one.rows if row.is_declared and row.verdict.word == one.word]
     if one.word in ("better", "worse"):
-        said = ", ".join(f"{each.metric} {change(each.effect, each)}" for each in names)
+        said = ", ".join(
+            f"{each.metric} {change(each.effect, each)} (95 %: {interval(each.interval)})"
+            for each in names
+        )
         return f"{MARKS[one.word]} {TITLES[one.word]}: {said}"
     if one.word == "equivalent":
         bound = names[0].min_effect * 100 if names else 0.0
