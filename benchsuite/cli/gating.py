@@ -222,6 +222,7 @@ def _endpoint(
         found.append(f"endpoint.url={json.dumps(url)}")
     if model:
         found.append(f"endpoint.model={json.dumps(model)}")
-    if api_key_env and os.environ.get(api_key_env):
+    is_remote = bool(url) or isinstance(endpoint, OpenAIServer)  # the bundled engine takes no key
+    if is_remote and api_key_env and os.environ.get(api_key_env):
         found.append(f"endpoint.api_key={json.dumps('${env:' + api_key_env + '}')}")
     return tuple(found)
