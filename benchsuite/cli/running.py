@@ -57,10 +57,13 @@ def run(
     from benchsuite import runner
     from benchsuite.loadgen import workers as processes
     from benchsuite.loadgen.progress import View, address
+    from benchsuite.loadgen.prometheus import refuse_taken
     from benchsuite.report import terminal
     from benchsuite.scenario import load
 
     at = None if listen is None else address(listen)
+    if at is not None:
+        refuse_taken(*at)
     view = View("quiet" if quiet else "plain" if plain else "live", at)
     send: runner.Send = partial(processes.send_all, view=view)
     if ray is not None:

@@ -65,6 +65,12 @@ def _histogram(name: str, told: str, counts: NDArray[np.int64]) -> list[str]:
     ]
 
 
+def refuse_taken(host: str, port: int) -> None:
+    """Raises ScenarioError now, before anything was started, if `served` could not listen there."""
+    with _listening(host, port, StreamRequestHandler):
+        return
+
+
 @contextmanager
 def served(host: str, port: int, count: Callable[[], NDArray[np.int64]]) -> Iterator[str]:
     """Listen until the block ends; gives the url. Raises ScenarioError if the port is taken."""
@@ -83,11 +89,7 @@ def served(host: str, port: int, count: Callable[[], NDArray[np.int64]]) -> Iter
             body = exposition(reading(count())) if is_known else "it is at /metrics\n"
             self.wfile.write(_answer("200 OK" if is_known else "404 Not Found", body.encode()))
 
-    kind = _Server6 if ":" in host else _Server
-    try:
-        server = kind((host, port), Handler)
-    except OSError as error:
-        raise ScenarioError(f"--listen {host}:{port}: {error.strerror}") from error
+    server = _listening(host, port, Handler)
     thread = threading.Thread(target=server.serve_forever, name="prometheus", daemon=True)
     thread.start()
     shown = f"[{host}]" if ":" in host else host
@@ -97,6 +99,14 @@ def served(host: str, port: int, count: Callable[[], NDArray[np.int64]]) -> Iter
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _listening(host: str, port: int, handler: type[StreamRequestHandler]) -> "_Server":
+    kind = _Server6 if ":" in host else _Server
+    try:
+        return kind((host, port), handler)
+    except OSError as error:
+        raise ScenarioError(f"--listen {host}:{port}: {error.strerror}") from error
 
 
 def _answer(status: str, body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """What is seen of a run while it goes on: counts that add up, quantiles that are near the truth."""
 
 import re
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -21,7 +22,7 @@ from benchsuite.loadgen.counters import Counters, reading
 from benchsuite.loadgen.progress import Address, Moment, View
 from benchsuite.loadgen.prometheus import exposition
 from benchsuite.loadgen.schedule import Schedule
-from tests.end_to_end.commands import scenario, started
+from tests.end_to_end.commands import benchsuite, scenario, started
 
 OPEN = Schedule(
     draw=lambda: iter(()),
@@ -229,6 +230,17 @@ def test_it_listens_until_the_block_ends() -> None:
             pass
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url)
+
+
+def test_a_taken_port_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ("--workers", "2", "--listen", port)
+        ended = benchsuite("run", scenario(tmp_path), "--out", out, *words)
+    assert ended.returncode == 2
+    assert ended.stderr == f"benchsuite: --listen 127.0.0.1:{port}: Address already in use\n"
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
