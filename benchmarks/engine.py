@@ -16,16 +16,27 @@ written). Eight-bit weights count a byte each, and their arithmetic as if it wer
 
 import argparse
 import asyncio
+import json
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+import msgspec
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel
+from tokenizers.models import BPE
 
 from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine
 from reference_engine.executors import Torch
+from reference_engine.policies import Colocated
 from reference_engine.sequence import SamplingParams
 from reference_engine.specs import PRESETS, ModelShape
 
@@ -114,6 +125,65 @@ def engine_contender(engine: Engine) -> Contender:
     return answer
 
 
+@asynccontextmanager
+async def served(config: EngineConfig) -> AsyncIterator[Contender]:
+    """The same engine behind its HTTP server, in a process of its own; a stream for each prompt."""
+    shape = config.source.shape()
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = Path(folder) / "tokenizer.json"
+        tokenizer.write_text(words_for(shape.vocab_size))
+        file = Path(folder) / "engine.json"
+        file.write_bytes(
+            msgspec.json.encode(msgspec.structs.replace(config, tokenizer=str(tokenizer)))
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "reference_engine", "--config", str(file)),
+            "--exit-with-parent",  # standard input ends with this script, however it ends
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            where = urlsplit(json.loads(await process.stdout.readline())["url"])
+            yield partial(over_http, where.hostname or "", where.port or 0)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+
+
+def words_for(vocab_size: int) -> str:
+    """A tokenizer.json in which every id is a word: each token gives text, and so an event."""
+    vocab = {f"\u0120w{index}": index for index in range(vocab_size)}
+    tokenizer = Tokenizer(BPE(vocab, []))
+    tokenizer.decoder = ByteLevel()
+    return tokenizer.to_str()
+
+
+async def over_http(host: str, port: int, prompts: list[list[int]], tokens: int) -> Spans:
+    """Spans as this client sees them; every token is asked for as an event of its own."""
+    loop = asyncio.get_running_loop()
+    start_s = loop.time()
+
+    async def one(prompt: list[int]) -> tuple[float, float]:
+        asked = {"prompt": prompt, "max_tokens": tokens, "temperature": 0}
+        body = json.dumps(asked | {"ignore_eos": True, "stream": True}).encode()
+        head = "POST /v1/completions HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n"
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        first_s, events = 0.0, 0
+        while part := await reader.read(65536):
+            events += part.count(b"data: {")
+            first_s = first_s or (loop.time() if events else 0.0)
+        writer.close()
+        assert events >= tokens, f"{events} events for {tokens} tokens"
+        return first_s, loop.time()
+
+    times = await asyncio.gather(*map(one, prompts))
+    first_s = max(first for first, _ in times)
+    return Spans(max(end for _, end in times) - first_s, first_s - start_s)
+
+
 def transformers_contender(shape: ModelShape, device: str, dtype: str) -> Contender | None:
     """Spans of `generate` of a model of the same shape; None without transformers."""
     try:
@@ -196,10 +266,14 @@ async def compare(options: argparse.Namespace) -> None:
                 executor=Torch(device=device, dtype=dtype, threads=options.threads),
                 max_model_len=longest,
                 max_sequences=max(batches, default=1),
-                num_blocks=-(-total // 16) + 2 * max(batches, default=1),
+                policy=Colocated(),  # else some decode while others are prefilled: not all at once
+                block_size=options.block_size,
+                num_blocks=-(-total // options.block_size) + 2 * max(batches, default=1),
             )
             engine = await stack.enter_async_context(Engine.open(config))
             contenders[dtype] = engine_contender(engine)
+            if options.http:
+                contenders[f"{dtype} http"] = await stack.enter_async_context(served(config))
         reference_dtype = "float32" if device == "cpu" else "bfloat16"
         reference = (
             None if options.alone else transformers_contender(shape, device, reference_dtype)
@@ -213,7 +287,7 @@ async def compare(options: argparse.Namespace) -> None:
             )
             for name, spans in best.items():
                 rate = batch * (options.tokens - 1) / spans.decode_s
-                dtype = reference_dtype if name == "transformers" else name
+                dtype = reference_dtype if name == "transformers" else name.split()[0]
                 context = options.context + options.tokens // 2
                 bound_s = decode_bound_s(machine, shape, dtype, batch, context)
                 ratio = best["transformers"].decode_s / spans.decode_s if reference else 0.0
@@ -247,6 +321,8 @@ def main() -> None:
     parser.add_argument("--prefill", default="", help="prompt lengths in tokens, by commas")
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--block-size", type=int, default=16, help="tokens of a KV block")
+    parser.add_argument("--http", action="store_true", help="also through the HTTP server")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="leave transformers out")
     asyncio.run(compare(parser.parse_args()))

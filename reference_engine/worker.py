@@ -205,7 +205,18 @@ class Worker:
         for sequence in [work.sequence for work in step.decode]:
             if sequence.num_computed_tokens == len(sequence.block_table) * block_size:
                 self.pool.extend(sequence, sequence.num_computed_tokens + 1)
+        if self.executor.looks_ahead:
+            self._reserve_ahead(step)
         return step._replace(encode=self._prepare_encode(step.encode)) if step.encode else step
+
+    def _reserve_ahead(self, step: Step) -> None:
+        """A block for the token after the next, where that needs one and nobody will miss it."""
+        block_size = self.pool.block_size
+        for sequence in [work.sequence for work in step.decode]:
+            tokens = min(sequence.num_computed_tokens + 2, sequence.max_kv_tokens)
+            lacks = tokens > len(sequence.block_table) * block_size
+            if lacks and self.pool.free_blocks > len(self.running):
+                self.pool.extend(sequence, tokens)
 
     def _prepare_encode(self, works: Iterable[EncodeWork]) -> tuple[EncodeWork, ...]:
         """Hold what the works' sequences will read; those that are to be made."""

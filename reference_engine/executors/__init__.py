@@ -19,6 +19,9 @@ from reference_engine.specs import (
 
 Efficiency = Annotated[float, Meta(gt=0, le=1)]
 
+GPU_MEMORY_SHARE = 0.8
+"""Of a GPU's memory, for weights and KV together; the rest is for activations and graphs."""
+
 NumberType = Literal["float32", "bfloat16", "float16", "int8"]
 
 
@@ -31,8 +34,22 @@ class Torch(Spec, frozen=True, tag="torch"):
     worker_devices: tuple[str, ...] = ()  # of each worker in turn; empty: all on `device`
 
     def default_blocks(self, shape: ModelShape, block_size: int) -> int:
-        """Blocks for four full-length sequences."""
-        return -(-4 * shape.max_position // block_size)
+        """Blocks for four full-length sequences; on a GPU for 256, if it has the memory.
+
+        Raises ConfigError if the weights leave none.
+        """
+        devices = self.worker_devices or (self.device,)
+        if not devices[0].startswith("cuda"):
+            return -(-4 * shape.max_position // block_size)
+        from reference_engine.executors.device_name import memory_bytes
+
+        number_bytes = 4 if self.number_type == "float32" else 2
+        room = GPU_MEMORY_SHARE * memory_bytes(devices[0]) - shape.num_params * number_bytes
+        token_bytes = shape.kv_bytes_per_token / shape.dtype_bytes * number_bytes
+        tokens = min(room / token_bytes, 256 * shape.max_position)
+        if tokens < block_size:
+            raise ConfigError(f"the model's weights leave no memory for KV on {devices[0]!r}")
+        return int(tokens // block_size)
 
     @property
     def number_type(self) -> str:
@@ -52,10 +69,16 @@ class Torch(Spec, frozen=True, tag="torch"):
             ) from error
 
         devices = self.worker_devices or (self.device,)
-        return TorchExecutor(
+        device = devices[worker % len(devices)]
+        kind = TorchExecutor
+        if device.startswith("cuda"):
+            from reference_engine.executors.paged_executor import PagedExecutor
+
+            kind = PagedExecutor
+        return kind(
             source,
             capacity,
-            device=devices[worker % len(devices)],
+            device=device,
             dtype=self.number_type,
             threads=self.threads,
         )

@@ -21,6 +21,11 @@ class StepExecutor(Protocol):
         """Whether tokens come of a model, so that their probabilities are known."""
         ...
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a decode is begun before it is asked for, if there is a block for its token."""
+        ...
+
     async def execute(self, step: Step) -> StepOutput:
         """Run `step` and sample. Reads the sequences, never changes them.
 

@@ -11,3 +11,11 @@ def device_name(device: str) -> str:
         return torch.cuda.get_device_name(device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {device!r} cannot be used: {error}") from error
+
+
+def memory_bytes(device: str) -> int:
+    """What the board has. Raises ConfigError if there is none."""
+    try:
+        return torch.cuda.get_device_properties(device).total_memory
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device!r} cannot be used: {error}") from error

@@ -25,6 +25,7 @@ class RooflineExecutor:
     """Sleeps max(FLOPs / peak, bytes / bandwidth) + overhead_s for each step."""
 
     has_logits = False
+    looks_ahead = False
 
     def __init__(
         self,

@@ -21,13 +21,13 @@ from reference_engine.model.attention import Piece, in_rows
 from reference_engine.model.cache import KvCache, KvShape
 from reference_engine.model.encoder import Encoder
 from reference_engine.model.sampling import Draw, likeliest, penalise, sample, uniform
-from reference_engine.model.transformer import Transformer
+from reference_engine.model.transformer import Decoder, Transformer
 from reference_engine.model.weights import load
 from reference_engine.sequence import Sequence
 from reference_engine.specs import Capacity, ConfigError, ModelSource, encoder_shape
-from reference_engine.step import EncodeWork, PrefillWork, Step, StepOutput
+from reference_engine.step import PrefillWork, Step, StepOutput
 
-_NUMBERS: Final = {
+NUMBERS: Final = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
@@ -51,6 +51,7 @@ class TorchExecutor:
     """One worker's model, KV and thread."""
 
     has_logits = True
+    looks_ahead = False
 
     def __init__(
         self,
@@ -88,14 +89,15 @@ class TorchExecutor:
         self, source: ModelSource, capacity: Capacity, number_type: str, place: torch.device
     ) -> None:
         """Weights and KV. Raises ConfigError, MemoryError, OutOfMemoryError."""
-        dtype = _NUMBERS[number_type]
+        dtype = NUMBERS[number_type]
         weights_bytes = source.shape().num_params * dtype.itemsize
         if place.type == "cpu" and weights_bytes > _memory_bytes():
             raise MemoryError(f"the weights alone take {weights_bytes / 2**30:.1f} GiB")
         shape, weights = load(source, capacity.max_model_len, dtype, place)
         self._seed = source.seed
         self._block_size = capacity.block_size
-        self._model = Transformer(shape, weights, int8=number_type == "int8")
+        self._slabs = Transformer(shape, weights, int8=number_type == "int8")
+        self._model: Decoder = self._slabs
         sizes = KvShape(
             num_layers=shape.num_layers,
             num_heads=shape.num_heads,
@@ -110,16 +112,10 @@ class TorchExecutor:
 
     async def execute(self, step: Step) -> StepOutput:
         """See `StepExecutor`. The event loop goes on meanwhile."""
-        every = range(self._model.shape.num_layers)
-        works = [
-            PrefillWork(work.sequence, work.sequence.num_computed_tokens, 1, every)
-            for work in step.decode
-        ]
-        works += step.prefill
-        if not works and not step.encode:
+        if not (step.prefill or step.decode or step.encode):
             return StepOutput({})
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._run, works, step.encode)
+        return await loop.run_in_executor(self._thread, self._run, step)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -180,10 +176,19 @@ class TorchExecutor:
         self._thread.shutdown()
 
     @torch.inference_mode()
-    def _run(self, works: Seq[PrefillWork], encode: Seq[EncodeWork]) -> StepOutput:
+    def _run(self, step: Step) -> StepOutput:
         """Media first, then all works through their layers. Runs on the model's thread."""
-        for one in encode:
+        for one in step.encode:
             self._encoded[one.media.key] = self._encoder.encode(one.media)
+        every = range(self._model.shape.num_layers)
+        works = [
+            PrefillWork(work.sequence, work.sequence.num_computed_tokens, 1, every)
+            for work in step.decode
+        ]
+        return self._pass_all([*works, *step.prefill])
+
+    def _pass_all(self, works: Seq[PrefillWork]) -> StepOutput:
+        """Works that differ in their layers, in as many passes as that takes."""
         self._seat(works)
         edges = {edge for work in works for edge in (work.layers.start, work.layers.stop)}
         output = StepOutput({})
@@ -212,9 +217,14 @@ class TorchExecutor:
         works = [works[index] for index in order]
         pieces = [pieces[index] for index in order]
         hidden = self._enter(works, layers)
-        hidden = self._model.layers(hidden, layers, self._model.plan(pieces), self._cache)
+        hidden = self._slabs.layers(hidden, layers, self._slabs.plan(pieces), self._cache)
         if layers.stop == self._model.shape.num_layers:
             self._save_blocks(works, pieces)
+        return self._leave(works, hidden, layers)
+
+    def _leave(self, works: Seq[PrefillWork], hidden: Tensor, layers: range) -> StepOutput:
+        """Tokens, or what the next range of layers goes on from."""
+        if layers.stop == self._model.shape.num_layers:
             embeddings = self._pool(works, hidden)
             return self._sample(works, hidden)._replace(embeddings=embeddings)
         for work, rows in zip(works, torch.split(hidden, [w.length for w in works]), strict=True):
@@ -282,7 +292,12 @@ class TorchExecutor:
                 sampled.append(work.sequence)
         if not rows:
             return StepOutput({})
-        logits = self._model.logits(hidden if len(rows) == end else hidden[rows])
+        return self._choose(
+            sampled, self._model.logits(hidden if len(rows) == end else hidden[rows])
+        )
+
+    def _choose(self, sampled: Seq[Sequence], logits: Tensor) -> StepOutput:
+        """A token for each, from its row of `logits`, which are overwritten."""
         told = {
             row: logits[row].log_softmax(-1)
             for row, sequence in enumerate(sampled)
@@ -300,14 +315,15 @@ class TorchExecutor:
             },
         )
 
-    def _draw(self, sequence: Sequence) -> Draw:
+    def _draw(self, sequence: Sequence, ahead: int = 0) -> Draw:
+        """For its next token, or the one `ahead` of that."""
         params = sequence.params
         if params.temperature > 0:
             seed = self._seed + sequence.id if params.seed is None else params.seed
-            number = uniform(seed, sequence.num_tokens)
+            number = uniform(seed, sequence.num_tokens + ahead)
         else:
             number = 0.0
-        must_go_on = len(sequence.output_ids) < params.min_tokens
+        must_go_on = len(sequence.output_ids) + ahead < params.min_tokens
         banned = params.stop_token_ids if must_go_on and not params.ignore_eos else ()
         allowed = None if sequence.guide is None else sequence.guide.allowed()
         top_k, min_p = params.top_k, params.min_p

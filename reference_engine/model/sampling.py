@@ -48,8 +48,20 @@ def _mixed(value: int) -> int:
     return value ^ value >> 31
 
 
+def on_device(values: Seq[float] | Seq[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`values` as a tensor there. A GPU fetches them in its own time, so nobody waits for it."""
+    here = torch.tensor(values, dtype=dtype)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
+
+
 def sample(logits: Tensor, draws: Seq[Draw]) -> list[int]:
     """One token id per row of `logits` [n, vocab] float32; what may not come is overwritten."""
+    tokens: list[int] = choose(logits, draws).tolist()
+    return tokens
+
+
+def choose(logits: Tensor, draws: Seq[Draw]) -> Tensor:
+    """As `sample`, left on the device: int64 [n]. Waits for no GPU unless tokens are banned."""
     vocab = logits.shape[1]
     for row, draw in enumerate(draws):
         if draw.allowed is not None:
@@ -65,22 +77,19 @@ def sample(logits: Tensor, draws: Seq[Draw]) -> list[int]:
         return _drawn(logits, draws)
     tokens = _likeliest(logits)
     if random:
-        drawn = _drawn(logits[random], [draws[row] for row in random])
-        for row, token in zip(random, drawn, strict=True):
-            tokens[row] = token
+        rows = on_device(random, torch.long, logits.device)
+        tokens[rows] = _drawn(logits[rows], [draws[row] for row in random])
     return tokens
 
 
-def _likeliest(logits: Tensor) -> list[int]:
+def _likeliest(logits: Tensor) -> Tensor:
     # numpy's argmax is vectorised; torch's takes 18 times as long on a CPU.
-    best = torch.from_numpy(logits.numpy().argmax(-1)) if logits.is_cpu else logits.argmax(-1)
-    tokens: list[int] = best.tolist()
-    return tokens
+    return torch.from_numpy(logits.numpy().argmax(-1)) if logits.is_cpu else logits.argmax(-1)
 
 
-def _drawn(logits: Tensor, draws: Seq[Draw]) -> list[int]:
+def _drawn(logits: Tensor, draws: Seq[Draw]) -> Tensor:
     def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]
+        return on_device(values, torch.float64, logits.device)[:, None]
 
     def positive(values: list[float]) -> Tensor:
         """float32, which must not round what is above 0 to 0: one row would fail the batch."""
@@ -93,7 +102,7 @@ def _drawn(logits: Tensor, draws: Seq[Draw]) -> list[int]:
         weights = _cut(weights, draws)
     if any(draw.top_p < 1 for draw in draws):
         weights = nucleus(weights, positive([draw.top_p for draw in draws]))
-    return invert(weights, column([draw.uniform for draw in draws]))
+    return _inverted(weights, column([draw.uniform for draw in draws]))
 
 
 def _cut(weights: Tensor, draws: Seq[Draw]) -> Tensor:
@@ -102,11 +111,13 @@ def _cut(weights: Tensor, draws: Seq[Draw]) -> Tensor:
     Those as likely as the last one kept are kept too. What is left is made to sum to 1, as the
     nucleus afterwards is one of what is left. Nguyen et al., arXiv:2407.01082 (min-p).
     """
-    least = weights.amax(-1) * torch.tensor([d.min_p for d in draws], device=weights.device)
-    for row, draw in enumerate(draws):
-        if 0 < draw.top_k < weights.shape[1]:
-            last = weights[row].topk(draw.top_k).values[-1]
-            least[row] = torch.maximum(least[row], last)
+    device = weights.device
+    least = weights.amax(-1) * on_device([d.min_p for d in draws], torch.float32, device)
+    for top_k in {draw.top_k for draw in draws if 0 < draw.top_k < weights.shape[1]}:
+        alike = [row for row, draw in enumerate(draws) if draw.top_k == top_k]
+        rows = on_device(alike, torch.long, device)
+        last = weights[rows].topk(top_k).values[:, -1]
+        least[rows] = torch.maximum(least[rows], last)
     kept = weights.masked_fill(weights < least[:, None], 0.0)
     return kept / kept.sum(-1, keepdim=True)
 
@@ -157,14 +168,18 @@ def invert(weights: Tensor, uniforms: Tensor) -> list[int]:
     In two stages, blocks and then within one: a running sum over a whole vocabulary is slow. A
     token of weight 0 is never chosen.
     """
+    tokens: list[int] = _inverted(weights, uniforms).tolist()
+    return tokens
+
+
+def _inverted(weights: Tensor, uniforms: Tensor) -> Tensor:
     blocks = pad(weights, (0, -weights.shape[1] % _BLOCK)).view(len(weights), -1, _BLOCK)
     sums = blocks.sum(-1).double().cumsum(-1)
     block = _passes(sums, uniforms * sums[:, -1:])
     inside = blocks[torch.arange(len(blocks), device=block.device), block[:, 0]].double().cumsum(-1)
     before = sums.gather(1, block) - inside[:, -1:]
     token = _passes(inside, uniforms * sums[:, -1:] - before)
-    tokens: list[int] = (block * _BLOCK + token)[:, 0].tolist()
-    return tokens
+    return (block * _BLOCK + token)[:, 0]
 
 
 def _passes(running: Tensor, target: Tensor) -> Tensor:

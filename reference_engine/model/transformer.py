@@ -5,7 +5,7 @@ experts Mixtral and Qwen3-MoE.
 """
 
 from collections.abc import Sequence as Seq
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -28,6 +28,24 @@ class Layer(NamedTuple):
     attention: Attention
     output: Linear
     feed_forward: FeedForward
+
+
+class Decoder(Protocol):
+    """What does not depend on where KV lies."""
+
+    shape: ModelShape
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def embed(self, token_ids: Seq[int]) -> Tensor: ...
+
+    def states(self, hidden: Tensor) -> Tensor: ...
+
+    def logits(self, hidden: Tensor) -> Tensor: ...
 
 
 class Transformer:

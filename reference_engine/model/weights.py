@@ -354,7 +354,7 @@ def _pack_layer(read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtyp
         gate_ups.append(_in_out(torch.cat((gate, up)), gain, dtype))
         downs.append(_in_out(down, None, dtype))
     if router is not None:
-        gate_ups, downs = [torch.stack(gate_ups)], [torch.stack(downs)]
+        gate_ups, downs = [_stacked(gate_ups)], [_stacked(downs)]
     return LayerWeights(
         qkv=_in_out(projected("weight"), read(prefix + "input_layernorm.weight"), dtype),
         qkv_bias=bias,
@@ -373,6 +373,16 @@ def _paired(rows: Tensor, head_dim: int) -> Tensor:
 
 
 def _in_out(weight: Tensor, gain: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """[out, in] to [in, out], the inputs' `gain` [in] multiplied in."""
+    """[out, in] to [in, out], the inputs' `gain` [in] multiplied in. On a CPU also in memory; on a
+    GPU the weights of an output stay side by side, as its matrix products like them.
+    """
     folded = weight if gain is None else weight * gain
-    return folded.t().to(dtype).contiguous()
+    matrix = folded.to(dtype).t()
+    return matrix.contiguous() if matrix.is_cpu else matrix
+
+
+def _stacked(matrices: list[Tensor]) -> Tensor:
+    """[n, in, out] of n matrices, each as it lies in memory."""
+    if matrices[0].is_cpu:
+        return torch.stack(matrices)
+    return torch.stack([matrix.t() for matrix in matrices]).transpose(1, 2)

@@ -3,5 +3,7 @@
 from importlib.util import find_spec
 
 collect_ignore = (
-    [] if find_spec("torch") and find_spec("safetensors") else ["test_torch_executor.py"]
+    []
+    if find_spec("torch") and find_spec("safetensors")
+    else ["test_torch_executor.py", "test_paged_executor.py"]
 )

@@ -30,7 +30,7 @@ from reference_engine.server.grammar import Grammars, call_grammar
 from reference_engine.server.reply import EventStream
 from reference_engine.server.tokenizer import FileTokenizer
 from reference_engine.specs import Capacity, ConfigError, ModelSource
-from reference_engine.step import DecodeWork, EncodeWork, PrefillWork, Step, StepOutput
+from reference_engine.step import DecodeWork, PrefillWork, Step, StepOutput
 from tests.reference_engine.model.stories import FOLDER, Story, stories
 
 GREEDY = SamplingParams(max_tokens=96, temperature=0.0, ignore_eos=True)
@@ -187,9 +187,9 @@ async def test_the_event_loop_goes_on_while_the_model_computes() -> None:
     """A step that waits for the loop to do something ends: it does not run on the loop's thread."""
 
     class Waiting(TorchExecutor):
-        def _run(self, works: Seq[PrefillWork], encode: Seq[EncodeWork]) -> StepOutput:
+        def _run(self, step: Step) -> StepOutput:
             assert moved_on.wait(timeout=60)
-            return super()._run(works, encode)
+            return super()._run(step)
 
     moved_on = threading.Event()
     executor = Waiting(SOURCE, CAPACITY, threads=1)
