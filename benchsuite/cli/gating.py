@@ -134,6 +134,8 @@ def ci(
     stored = Path(baseline.removeprefix("file:")) if baseline.startswith("file:") else None
     if aa and (stored or baseline_set or baseline_server_command not in (None, server_command)):
         raise ScenarioError("--aa holds the server to itself: it takes no baseline")
+    if sequential and (stored or not has_baseline):
+        raise ScenarioError("--sequential needs two sides that are measured in this job")
     common: dict[str, Any] = {
         "mode": chosen,
         "baseline_settings": tuple(baseline_set),

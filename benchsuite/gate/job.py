@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchsuite.errors import ScenarioError
+from benchsuite.errors import BenchsuiteError, ScenarioError
 from benchsuite.gate import pages, writing
 from benchsuite.gate.gate import Asked, gate
-from benchsuite.gate.outcome import Report, exit_code, overall
+from benchsuite.gate.outcome import Outcome, Report, exit_code, overall
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import Facts
 from benchsuite.sweep.runs import runs_with
@@ -25,7 +25,8 @@ def run_all(
     print_line: Callable[[str], None],
     environment: Mapping[str, str],
 ) -> int:
-    """Measure, judge, write; returns the exit code. An interrupted one writes what it has."""
+    """Measure, judge, write; returns the exit code. One that is interrupted, or that fails, writes
+    what it has; then the failure is raised."""
     if len(asked) > 1 and any(one.save_baseline for one in asked):
         raise ScenarioError("--save-baseline keeps one scenario; give one")
 
@@ -34,15 +35,20 @@ def run_all(
 
     started_at, machine = Facts.now(), Environment.capture()
     run = runs_with(console, command)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    failure: BenchsuiteError | None = None
     for one, name in zip(asked, _names([each.scenario for each in asked]), strict=True):
-        outcomes.append(gate(one, folder / name, run=run, say=say))
+        try:
+            outcomes.append(gate(one, folder / name, run=run, say=say))
+        except BenchsuiteError as error:
+            outcomes.append(_failed(one, error))
+            failure = error
         if outcomes[-1].partial is not None:
             break
     report = Report(
         benchsuite_version=machine.benchsuite,
         verdict=overall(outcomes),
-        exit_code=exit_code(outcomes, fail_on),
+        exit_code=exit_code(outcomes, fail_on) if failure is None else failure.exit_code,
         fail_on=fail_on,
         started_at=started_at,
         command=command,
@@ -53,7 +59,20 @@ def run_all(
         print_line(line)
     writing.write(report, folder, environment, print_line)
     print_line(f"All of it: {folder}")
+    if failure is not None:
+        raise failure
     return report.exit_code
+
+
+def _failed(asked: Asked, error: BenchsuiteError) -> Outcome:
+    """A scenario that could not be carried out."""
+    return Outcome(
+        scenario=asked.scenario.stem,
+        mode=asked.mode,
+        verdict="invalid",
+        reasons=(str(error),),
+        partial="failed",
+    )
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -63,7 +63,7 @@ def amount(text: str, option: str) -> float:
     try:
         value = float(text.strip().removesuffix("%"))
     except ValueError:
-        raise ScenarioError(f"{option}: {text!r} is no number such as 5% or 0.05") from None
+        raise ScenarioError(f"{option}: {text!r} is no number") from None
     return value / 100 if text.strip().endswith("%") else value
 
 
