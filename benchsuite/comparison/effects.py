@@ -67,7 +67,7 @@ def paired(differences: Sequence[float]) -> Effect:
     """Of pairs of runs, [n >= 2]: the paired t test, beside the exact test of signs."""
     n, centre = len(differences), statistics.fmean(differences)
     spread = statistics.stdev(differences)
-    if spread < _ROUNDING * max(map(abs, differences)):
+    if spread <= _ROUNDING * max(map(abs, differences)):
         spread = 0.0
     return Effect(
         estimate=statistics.median(differences),
@@ -86,7 +86,7 @@ def unpaired(baseline: Sequence[float], now: Sequence[float]) -> Effect:
     m, n = len(baseline), len(now)
     parts = statistics.variance(baseline) / m, statistics.variance(now) / n
     squared = sum(parts)
-    if math.sqrt(squared) < _ROUNDING * max(map(abs, (*baseline, *now))):
+    if math.sqrt(squared) <= _ROUNDING * max(map(abs, (*baseline, *now))):
         squared, degrees = 0.0, float(m + n - 2)
     else:
         degrees = squared**2 / (parts[0] ** 2 / (m - 1) + parts[1] ** 2 / (n - 1))

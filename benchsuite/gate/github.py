@@ -48,8 +48,9 @@ def _told(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
             yield "error", f"Regression: {outcome.scenario}", sentence(one)
         elif one.word == "inconclusive":
             yield "warning", f"Unsettled: {outcome.scenario}", sentence(one)
-    if outcome.verdict == "invalid":
-        yield "error", f"Invalid: {outcome.scenario}", "; ".join(outcome.reasons)
+    if outcome.verdict in ("invalid", "error"):
+        title = f"{outcome.verdict.capitalize()}: {outcome.scenario}"
+        yield "error", title, "; ".join(outcome.reasons)
 
 
 def _command(level: str, title: str, message: str) -> str:

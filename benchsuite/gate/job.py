@@ -69,7 +69,7 @@ def _failed(asked: Asked, error: BenchsuiteError) -> Outcome:
     return Outcome(
         scenario=asked.scenario.stem,
         mode=asked.mode,
-        verdict="invalid",
+        verdict="error",
         reasons=(str(error),),
         partial="failed",
     )

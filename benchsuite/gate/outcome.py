@@ -13,7 +13,7 @@ from benchsuite.results.environment import Environment
 FILE_NAME: Final = "ci.json"
 PASS, INVALID, REGRESSION, SLO, INTERRUPTED = 0, 4, 98, 99, 130
 CAUSES: Final = ("slo", "regression", "invalid", "inconclusive")
-Word = Literal["pass", "fail", "invalid", "inconclusive"]
+Word = Literal["pass", "fail", "error", "invalid", "inconclusive"]  # error: not carried out
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ def judged(
 
 def overall(outcomes: Sequence[Outcome]) -> Word:
     """The gravest of all."""
-    order: tuple[Word, ...] = ("fail", "invalid", "inconclusive", "pass")
+    order: tuple[Word, ...] = ("error", "fail", "invalid", "inconclusive", "pass")
     return next((word for word in order if any(one.verdict == word for one in outcomes)), "pass")
 
 

@@ -15,7 +15,7 @@ from benchsuite.metrics.base import Interval
 from benchsuite.report.quantities import milliseconds, number, percent, visible
 
 MARKS: Final = {
-    "pass": "✅", "fail": "❌", "invalid": "⚠️", "inconclusive": "❔",
+    "pass": "✅", "fail": "❌", "error": "❌", "invalid": "⚠️", "inconclusive": "❔",
     "kept": "✅", "missed": "❌", "open": "❔",
     "better": "✅", "worse": "❌", "equivalent": "✅",
 }  # fmt: skip
@@ -155,7 +155,8 @@ def junit(report: Report) -> bytes:
 
 def _cases(outcome: Outcome) -> Iterator[tuple[str, str | None, str]]:
     told = "; ".join(outcome.reasons)
-    yield "runs", "error" if outcome.verdict == "invalid" or outcome.partial else None, told
+    is_broken = outcome.verdict in ("invalid", "error") or outcome.partial is not None
+    yield "runs", "error" if is_broken else None, told
     for limit in outcome.limits:
         yield limit.name, _kind(limit.standing), sentence(limit)
     for one in outcome.comparisons:

@@ -43,18 +43,18 @@ def write(
 
 def points(report: Report, better: str) -> bytes:
     """customSmallerIsBetter (or Bigger) of github-action-benchmark: what the gate looked at. Of an
-    invalid scenario nothing: a number nobody may trust is no point of a curve."""
+    invalid or failed scenario nothing: a number nobody may trust is no point of a curve."""
     found = [
         _point(outcome.scenario, one)
         for outcome in report.outcomes
-        if outcome.verdict != "invalid"
+        if outcome.verdict not in ("invalid", "error")
         for one in outcome.comparisons
         if one.better == better and one.now is not None
     ]
     found += [
         Point(f"{outcome.scenario}: {limit.name}", limit.unit, limit.value, None, None)
         for outcome in report.outcomes
-        if outcome.verdict != "invalid"
+        if outcome.verdict not in ("invalid", "error")
         for limit in outcome.limits
         if limit.better == better and limit.value is not None
     ]

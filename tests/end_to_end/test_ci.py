@@ -100,7 +100,7 @@ def test_exit_codes_of_mistakes(tmp_path: Path) -> None:
     assert "--min-effect" in code("--min-effect", "lots")[1]
     assert code("--set", "endpoint.ready_within=0.2")[0] == 3
     told = json.loads((out / "ci.json").read_text())
-    assert (told["exit_code"], told["verdict"]) == (3, "invalid")
+    assert (told["exit_code"], told["verdict"]) == (3, "error")
     assert "127.0.0.1" in told["outcomes"][0]["reasons"][0]
     ended, said = code("--server-command", "echo broken; exit 3")
     assert (ended, "broken" in said) == (3, True)
