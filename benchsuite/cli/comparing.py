@@ -20,7 +20,7 @@ def compare(
         typer.Argument(
             metavar="A B...",
             help="Run folders, result.json, peers' files, folders of runs; several runs a side: "
-            "A1 A2 vs B1 B2. All are held against the first.",
+            "A1 A2 vs B1 B2. All are held against the first. Or the folder of a gate.",
         ),
     ],
     metric: Annotated[
@@ -66,7 +66,10 @@ def compare(
         )
     told = comparing.compare(found, differing, metrics=metric, min_effect=min_effect)
     if html is not None:
-        page.write(told, found, html)
+        try:
+            page.write(told, found, html)
+        except OSError as error:
+            raise ScenarioError(f"--html {html}: {error.strerror}") from error
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
     else:

@@ -26,6 +26,8 @@ from benchsuite.results.result import FILE_NAME, RunResult
 SPREAD: Final = ("ttft", "ttft_sent", "tpot", "itl", "e2e_latency", "e2e_latency_sent")
 """Metrics whose whole distributions are kept."""
 SEPARATOR: Final = "vs"
+NAMED: Final = 3  # words up to which a side is called by all of them
+_AGAIN: Final = "-again"  # a gate's second attempt, made where the first was invalid
 
 
 class Run(NamedTuple):
@@ -48,12 +50,13 @@ class Side(NamedTuple):
 
 
 def grouped(words: Sequence[str]) -> list[list[str]]:
-    """What was named, by side: each word is one, or those between two `vs` are.
+    """What was named, by side: each word is one, or those between two `vs` are. A gate's folder
+    alone is both of its sides.
 
     Raises ScenarioError where fewer than two sides remain.
     """
     if SEPARATOR not in words:
-        groups = [[word] for word in words]
+        groups = _sides_of_gate(Path(words[0])) if len(words) == 1 else [[word] for word in words]
     else:
         groups = [[]]
         for word in words:
@@ -64,9 +67,31 @@ def grouped(words: Sequence[str]) -> list[list[str]]:
     if len(groups) < 2 or not all(groups):
         raise ScenarioError(
             "expected two sides: `compare A B`, or `compare A1 A2 vs B1 B2` where they have "
-            "several runs (a run named vs is ./vs)"
+            "several runs (a run named vs is ./vs), or the folder of one scenario of a gate"
         )
     return groups
+
+
+def _sides_of_gate(folder: Path) -> list[list[str]]:
+    """Runs of before and of now, as `benchsuite ci` names them: `runs/03-now`. Of a report folder,
+    those of its one scenario. Empty lists where there are none."""
+    scenarios = (
+        [folder] if (folder / "runs").is_dir() else [p.parent for p in folder.glob("*/runs")]
+    )
+    if len(scenarios) > 1:
+        names = ", ".join(sorted(map(str, scenarios)))
+        raise ScenarioError(f"{folder}: a gate of several scenarios; name one of {names}")
+    return [
+        [str(path) for one in scenarios for path in _counted(one / "runs", side)]
+        for side in ("baseline", "now")
+    ]
+
+
+def _counted(runs: Path, side: str) -> list[Path]:
+    """Runs of one side of a gate; of a run that was made twice, the second."""
+    made = sorted(one.parent for one in runs.glob(f"*-{side}/{FILE_NAME}"))
+    again = [one.with_name(one.name + _AGAIN) for one in made]
+    return [b if (b / FILE_NAME).exists() else a for a, b in zip(made, again, strict=True)]
 
 
 def side(words: Sequence[str], scratch: Path) -> Side:
@@ -79,7 +104,8 @@ def side(words: Sequence[str], scratch: Path) -> Side:
     if doubled:
         raise ScenarioError(f"{min(doubled)}: named twice on one side; a run counts once")
     runs = tuple(_run(path, scratch) for path in paths)
-    return Side(" ".join(words), runs)
+    name = " ".join(words) if len(words) <= NAMED else f"{words[0]} and {len(words) - 1} more"
+    return Side(name, runs)
 
 
 def _runs(word: str) -> list[Path]:

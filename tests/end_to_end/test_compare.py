@@ -9,6 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from benchsuite import cli, runner
+from benchsuite.comparison.sides import grouped
 from benchsuite.errors import BenchsuiteError, ScenarioError
 from benchsuite.scenario import load
 
@@ -153,6 +154,7 @@ def test_every_peer_s_file_is_read(name: str) -> None:
         (("RUN", "TEXT"), "neither a run folder"),
         (("RUN", "BROKEN"), "not a result of benchsuite"),
         (("RUN", "RUN", "vs", "RUN"), "named twice"),
+        (("RUN", "RUN", "--html", "EMPTY"), "--html .*/empty: Is a directory"),
         (("RUN", "RUN", "--metric", "tttf"), "no run has a metric 'tttf'"),
     ],
 )
@@ -168,3 +170,23 @@ def test_mistakes_are_told(runs: Path, tmp_path: Path, words: tuple[str, ...], t
     }
     with pytest.raises(BenchsuiteError, match=told):
         compared(*(paths.get(word, word) for word in words))
+
+
+def test_a_gate_is_both_of_its_sides(runs: Path, tmp_path: Path) -> None:
+    """Pair by pair; of a run that had to be made twice, the second."""
+    made = tmp_path / "gate" / "chat" / "runs"
+    for at in range(5):
+        shutil.copytree(runs / f"a/{at + 1}", made / f"0{at}-baseline")
+        shutil.copytree(runs / f"slow/{at + 1}", made / f"0{at}-now")
+    (made / "03-now").rename(made / "03-now-again")
+    shutil.copytree(runs / "same/11", made / "03-now")
+    code, said = compared(tmp_path / "gate", "--json", "--fail-on", "worse")
+    assert (code, json.loads(said)["against"][0]["is_paired"]) == (98, True)
+    sides = grouped([str(made.parent)])
+    assert sides == grouped([str(tmp_path / "gate")])
+    assert [Path(run).name for run in sides[1]][2:4] == ["02-now", "03-now-again"]
+    shutil.copytree(made.parent, tmp_path / "gate" / "code")
+    with pytest.raises(ScenarioError, match="several scenarios; name one"):
+        compared(tmp_path / "gate")
+    with pytest.raises(ScenarioError, match="expected two sides"):
+        compared(runs / "a")
