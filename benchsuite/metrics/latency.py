@@ -40,10 +40,15 @@ def tpot(data: RunData) -> FloatArray:
     (last - first) / (n - 1); a server that sends several tokens at once cannot flatter itself with
     those of the first chunk. Undefined, not zero, for an answer of one token or one arrival.
     Source: MLPerf Endpoints."""
-    first = _first_arrivals(data)
-    tokens = (data.output_tokens - first.tokens).astype(np.float64)
+    tokens = tokens_after_first(data).astype(np.float64)
     time_s = data.last_token_s - data.first_token_s
-    return _ratio(time_s, tokens, (tokens > 0) & (first.num_later > 0))
+    return _ratio(time_s, tokens, (tokens > 0) & (_first_arrivals(data).num_later > 0))
+
+
+def tokens_after_first(data: RunData) -> IntArray:
+    """Output tokens that came after the first arrival, [n]."""
+    after: IntArray = data.output_tokens - _first_arrivals(data).tokens
+    return after
 
 
 def itl(data: RunData) -> FloatArray:
