@@ -71,7 +71,7 @@ def checks(data: RunData, limits: Validity) -> tuple[Check, ...]:
         _delivered(data, limits),
         _achieved_rate(data, limits),
         _send_delay(data, limits),
-        _concurrency(data, limits),
+        *_concurrency(data, limits),
         *_client_lag(data, limits),
         _stamps(data),
         *_output_lengths(data, limits),
@@ -211,18 +211,32 @@ def _send_delay(data: RunData, limits: Validity) -> Check | None:
     return _at_most("send_delay", late / num, most / num, "share", fact, hard=True, so=so)
 
 
-def _concurrency(data: RunData, limits: Validity) -> Check | None:
-    """Closed loop: how much of the slots' time no request was in flight."""
+def _concurrency(data: RunData, limits: Validity) -> list[Check]:
+    """Closed loop: how much of the slots' time no request was in flight. Two limits, as an open
+    loop's: a client that refills a slot within `send_delay` keeps time, yet if answers take no
+    longer than that, rates are the client's too."""
     idle_s = issue_delay(data)
     chosen = data.in_window & ~np.isnan(idle_s)
     busy_s = float((data.finished_s - data.sent_s)[chosen].sum())
     if not busy_s > 0:
-        return None
+        return []
     free_s, limit = float(idle_s[chosen].sum()), limits.idle_slots
     share = free_s / (free_s + busy_s)
-    fact = f"slots were free {_percent(share)} of the time (limit {_percent(limit)})"
-    so = "the client did not keep up the concurrency that was asked"
-    return _at_most("concurrency", share, limit, "share", fact, hard=True, so=so)
+    allowed_s = limits.send_delay * int(np.count_nonzero(chosen))
+    most = max(limit, allowed_s / (allowed_s + busy_s))
+    words = f"slots were free {_percent(share)} of the time, {_ms(free_s / chosen.sum())} each time"
+    late = "the client did not keep up the concurrency that was asked"
+    fast = "answers are so short that rates and concurrency are this client's too"
+    return [
+        _at_most(
+            "concurrency", share, most, "share", f"{words} (limit {_percent(most)})",
+            hard=True, so=late,
+        ),
+        _at_most(
+            "idle_slots", share, limit, "share", f"{words} (limit {_percent(limit)})",
+            hard=False, so=fast,
+        ),
+    ]  # fmt: skip
 
 
 def _client_lag(data: RunData, limits: Validity) -> list[Check]:

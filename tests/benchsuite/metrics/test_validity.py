@@ -118,6 +118,18 @@ def test_a_closed_loop_must_keep_its_slots_filled(free_s: float, ok: bool) -> No
     assert "concurrency" not in _checks(_run(_good(0), _good(1)))
 
 
+@pytest.mark.parametrize(("free_s", "ok"), [(0.0004, True), (0.0049, True), (0.0051, False)])
+def test_a_slot_may_be_free_as_long_as_a_request_may_be_late(free_s: float, ok: bool) -> None:
+    """Answers of 1 ms and 0.4 ms until the next: a fast server, no slow client. It is said."""
+    quick = {"due_s": None, "chunks": ((0.0005, 1), (0.001, 1)), "chunk_lag_s": ()}
+    data = _run(*(_good(i, sent_s=i * (0.001 + free_s), **quick) for i in range(20)))
+    found = _checks(data)
+    assert found["concurrency"].ok is ok
+    assert not found["idle_slots"].ok
+    assert not found["idle_slots"].hard
+    assert "rates and concurrency are this client's too" in found["idle_slots"].sentence
+
+
 def test_opening_a_connection_is_not_the_clients_lateness() -> None:
     late = [_good(i, sent_s=i + 0.5, connect_s=0.4999) for i in range(10)]
     assert _checks(_run(*late))["send_delay"].value == 0
