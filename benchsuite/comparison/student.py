@@ -5,6 +5,7 @@ large as everything else together; tests hold them against scipy's.
 """
 
 import math
+from functools import lru_cache
 from typing import Final
 
 _TINY: Final = 1e-300
@@ -23,6 +24,7 @@ def upper_tail(t: float, degrees: float) -> float:
     return tail if t >= 0 else 1.0 - tail
 
 
+@lru_cache(1024)  # a family, and every look at it, asks for few of them again and again
 def quantile(p: float, degrees: float) -> float:
     """The t below which the share `p` lies, 0 < p < 1; by bisection, to rounding."""
     if p < 0.5:

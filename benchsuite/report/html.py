@@ -8,6 +8,7 @@ Text from outside is made visible and escaped where the template writes it, in o
 import base64
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +106,7 @@ def _beside(name: str) -> str:
     return (resources.files("benchsuite.report") / name).read_text(encoding="utf-8")
 
 
+@cache  # compiling the templates takes longer than filling them
 def _templates(package: str) -> Environment:
     return Environment(
         loader=ChoiceLoader([PackageLoader(name, "") for name in (package, __package__)]),

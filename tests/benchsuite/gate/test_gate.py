@@ -34,6 +34,21 @@ slo: {default: {ttft: 500ms}}
 """
 SLOWER = "endpoint.engine.executor.overhead_s=0.05"
 REAL = runs_with(Console(quiet=True), "benchsuite ci")
+MADE: dict[str, tuple[RunResult, dict[str, bytes]]] = {}
+
+
+def made(scenario: Scenario, folder: Path) -> RunResult:
+    """A real run, but each scenario's only once: on virtual time another would be equal."""
+    asked_for = repr(scenario)
+    if asked_for not in MADE:
+        result = REAL(scenario, folder)
+        MADE[asked_for] = result, {path.name: path.read_bytes() for path in folder.iterdir()}
+        return result
+    result, files = MADE[asked_for]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return result
 
 
 class Runs:
@@ -48,7 +63,7 @@ class Runs:
         self.scenarios.append(scenario)
         if number == self._interrupted:
             raise KeyboardInterrupt
-        result = REAL(scenario, folder)
+        result = made(scenario, folder)
         if number in self._invalid:
             result = replace(result, verdict="invalid", reasons=("the client lagged",))
             result.save(folder)

@@ -53,7 +53,8 @@ class Page(HTMLParser):
         self.scripts: list[tuple[dict[str, str | None], str]] = []
         self.words: list[str] = []
         self._open: dict[str, str | None] | None = None
-        self.packed = max(re.findall(r"[A-Za-z0-9+/=]{100000,}", text), default="")
+        longest = max(re.findall(r"[A-Za-z0-9+/=]+", text), key=len)
+        self.packed = longest if len(longest) > 100_000 else ""
         self.feed(text.replace(self.packed, "") if self.packed else text)  # it is slow to parse
         self.close()
 
