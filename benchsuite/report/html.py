@@ -17,7 +17,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchsuite.records.table import RunData
-from benchsuite.report import sections
+from benchsuite.report import costs, sections
 from benchsuite.report.charts import charts
 from benchsuite.report.charts.base import Chart
 from benchsuite.report.plotly_script import library
@@ -48,6 +48,8 @@ def render(result: RunResult, data: RunData) -> str:
         targets=sections.targets(result),
         classes_head=sections.CLASSES_HEAD,
         classes=sections.classes(result, data),
+        costs_head=costs.HEAD,
+        costs=costs.costs(result),
         instrument=sections.instrument(result),
         checks=sections.checks(result),
         slowest_head=sections.SLOWEST_HEAD,

@@ -9,6 +9,7 @@ from benchsuite.report.charts.objectives import slo_scale
 from benchsuite.report.charts.outcomes import attainment, errors, waterfall
 from benchsuite.report.charts.overlap import interference
 from benchsuite.report.charts.sessions import session_timelines, turn_costs
+from benchsuite.report.charts.telemetry import power, server_cache, server_queue
 from benchsuite.report.charts.timelines import (
     arrivals,
     in_flight,
@@ -30,7 +31,10 @@ CHARTS: Final[tuple[Draw, ...]] = (
     ttft_over_time,
     itl_over_time,
     in_flight,
+    server_queue,
+    server_cache,
     throughput,
+    power,
     arrivals,
     session_timelines,
     waterfall,
