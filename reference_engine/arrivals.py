@@ -4,12 +4,13 @@ outputs of the encoder. Copies run beside the worker's steps.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from collections.abc import Sequence as Seq
 from typing import Any, Protocol
 
 from reference_engine.blocks import BlockPool, HeldBlocks, blocks_needed
+from reference_engine.encoder_cache import EncoderCache
 from reference_engine.executors.base import StepExecutor
-from reference_engine.media import Media
 from reference_engine.sequence import Phase, Sequence
 
 
@@ -18,15 +19,15 @@ class Host(Protocol):
 
     executor: StepExecutor
     pool: BlockPool
+    encoders: EncoderCache
     running: list[Sequence]
 
     def wake(self) -> None: ...
+    def give_up(self, sequence: Sequence) -> None: ...
     def take_in(self, sequence: Sequence) -> None: ...
     def lend(self, sequence: Sequence) -> HeldBlocks: ...
     def take_back(self, held: HeldBlocks) -> None: ...
-    def hold_media(self, media: Media) -> bool: ...
     def let_go_of_media(self, sequence: Sequence) -> None: ...
-    def lose_media(self, key: bytes) -> None: ...
 
 
 class Arrivals:
@@ -60,10 +61,26 @@ class Arrivals:
             self.queue.remove(sequence)
 
     def receive(self, sequence: Sequence) -> None:
-        """Into the batch, with blocks that are filled beside the worker's steps."""
+        """Into the batch; its KV comes from where it was prefilled."""
         source, kv = self._sources.pop(sequence)
         self.queue.remove(sequence)
         held = source.lend(sequence)
+
+        def done() -> None:
+            source.take_back(held)
+
+        self.fill(sequence, self._worker.executor.write_blocks, kv, done)
+
+    def fill(
+        self,
+        sequence: Sequence,
+        write: Callable[[Seq[int], Any], Coroutine[Any, Any, None]],
+        kv: Any,
+        done: Callable[[], None],
+    ) -> None:
+        """Into the batch, with blocks that `write` puts `kv` in beside the worker's steps; then it
+        decodes. `done` is called in any case.
+        """
         self._worker.pool.extend(sequence, sequence.num_tokens)
         self._worker.running.append(sequence)
         self.under_way.add(sequence)
@@ -71,11 +88,11 @@ class Arrivals:
         async def fetch() -> None:
             try:
                 filled = blocks_needed(sequence.num_computed_tokens, self._worker.pool.block_size)
-                await self._worker.executor.write_blocks(sequence.block_table[:filled], kv)
+                await write(sequence.block_table[:filled], kv)
             except Exception as error:  # noqa: BLE001 - whatever a device may throw, told to its client
-                self._fail(sequence, error)
+                self.fail(sequence, error)
             finally:
-                source.take_back(held)
+                done()
                 self.under_way.remove(sequence)
             if sequence.finish_reason is None:
                 sequence.enter(Phase.DECODING, self._loop.time())
@@ -95,7 +112,7 @@ class Arrivals:
             async with self._media_link:
                 for _, media in sequence.media:
                     num_held += 1
-                    if self._worker.hold_media(media):
+                    if self._worker.encoders.hold(media.key, media.num_tokens):
                         continue
                     content = source.executor.read_media(media.key)
                     try:
@@ -103,8 +120,8 @@ class Arrivals:
                             media.key, media.num_tokens, content
                         )
                     except Exception as error:  # noqa: BLE001 - as above
-                        self._worker.lose_media(media.key)
-                        self._fail(sequence, error)
+                        self._worker.encoders.lose(media.key)
+                        self.fail(sequence, error)
                         break
             source.let_go_of_media(sequence)
             self.reading.remove(sequence)
@@ -118,7 +135,8 @@ class Arrivals:
         for task in self._tasks:
             task.cancel()
 
-    def _fail(self, sequence: Sequence, error: Exception) -> None:
+    def fail(self, sequence: Sequence, error: Exception) -> None:
+        """Its copy failed: it ends, and nobody else."""
         if sequence.finish_reason is None:
             sequence.finish("error", self._loop.time(), f"{type(error).__name__}: {error}")
 

@@ -1,7 +1,7 @@
 """EngineConfig: everything that decides how an engine behaves, frozen, from JSON."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +27,8 @@ class EngineConfig(Spec, frozen=True):
     max_sequences: Count = 64  # in one batch
     max_model_len: Count | None = None  # tokens; None: the model's own, or the pool's if less
     max_queue: Count | None = None  # more that wait are refused (429); None: all may
+    preemption: Literal["recompute", "swap"] = "recompute"
+    swap_blocks: Count | None = None  # of each worker; None: as many as KV blocks
     prefix_caching: bool = True
     prefix_cache_blocks: Count | None = None
     prefix_cache_ttl_s: Annotated[float, Meta(gt=0)] | None = None
@@ -42,6 +44,12 @@ class EngineConfig(Spec, frozen=True):
     @property
     def served_name(self) -> str:
         return self.model_name or Path(self.model).name
+
+    def swap_space(self, capacity: Capacity) -> int:
+        """Blocks of host memory to one worker of `capacity`."""
+        if self.preemption == "recompute":
+            return 0
+        return self.swap_blocks or capacity.num_blocks
 
     def capacity(self) -> Capacity:
         """What one worker holds. Raises ConfigError if the model is not found or does not fit."""

@@ -51,6 +51,7 @@ class Engine:
         self.stats = Stats()
         self.capacity = config.capacity()
         self.shape = config.source.shape()
+        swap_blocks = config.swap_space(self.capacity)
         self.workers = tuple(
             Worker(
                 role,
@@ -62,6 +63,7 @@ class Engine:
                 prefix_caching=config.prefix_caching,
                 prefix_cache_blocks=config.prefix_cache_blocks,
                 prefix_cache_ttl_s=config.prefix_cache_ttl_s,
+                swap_blocks=swap_blocks,
                 emit_log=emit_log,
                 encoder_cache_tokens=config.encoder_cache_tokens,
                 send_on=self._send_on,
@@ -210,6 +212,8 @@ class Engine:
             running=sum(len(worker.running) for worker in workers),
             waiting=sum(len(worker.waiting) for worker in workers),
             kv_usage=sum(worker.pool.usage for worker in workers) / len(workers),
+            swapped=sum(len(worker.swap.queue) for worker in workers),
+            swap_usage=sum(worker.swap.usage for worker in workers) / len(workers),
         )
         return self.stats.text(gauges, self.config.served_name)
 

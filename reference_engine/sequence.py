@@ -18,13 +18,14 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
 class Phase(StrEnum):
-    """Where a sequence stands. A preempted one waits again."""
+    """Where a sequence stands. A preempted one waits again, or is swapped until its KV is back."""
 
     WAITING = "waiting"
     ENCODING = "encoding"
     PREFILLING = "prefilling"
     TRANSFERRING = "transferring"
     DECODING = "decoding"
+    SWAPPED = "swapped"
     FINISHED = "finished"
 
 

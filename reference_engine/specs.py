@@ -136,6 +136,9 @@ class DeviceSpec(Spec, frozen=True):
     peak_flops_per_s: Annotated[float, Meta(gt=0)]
     bytes_per_s: Annotated[float, Meta(gt=0)]
     memory_bytes: Annotated[float, Meta(gt=0)]
+    host_bytes_per_s: Annotated[float, Meta(gt=0)] = (
+        32e9  # to host memory, each way: 16 lanes PCIe 4
+    )
 
 
 class Capacity(Spec, frozen=True):
@@ -338,15 +341,31 @@ PRESETS: Final[dict[str, ModelShape]] = {
 DEVICES: Final[dict[str, DeviceSpec]] = {
     # NVIDIA A100 data sheet (2021), SXM 80 GB
     "a100": DeviceSpec(peak_flops_per_s=312e12, bytes_per_s=2.039e12, memory_bytes=80e9),
-    # NVIDIA H100 data sheet, SXM: 1,979 TFLOP/s with sparsity, half of it dense
-    "h100": DeviceSpec(peak_flops_per_s=989.5e12, bytes_per_s=3.35e12, memory_bytes=80e9),
+    # NVIDIA H100 data sheet, SXM: 1,979 TFLOP/s with sparsity, half of it dense; PCIe 5
+    "h100": DeviceSpec(
+        peak_flops_per_s=989.5e12,
+        bytes_per_s=3.35e12,
+        memory_bytes=80e9,
+        host_bytes_per_s=64e9,
+    ),
     # NVIDIA H200 data sheet, SXM: H100's arithmetic, HBM3e
-    "h200": DeviceSpec(peak_flops_per_s=989.5e12, bytes_per_s=4.8e12, memory_bytes=141e9),
+    "h200": DeviceSpec(
+        peak_flops_per_s=989.5e12,
+        bytes_per_s=4.8e12,
+        memory_bytes=141e9,
+        host_bytes_per_s=64e9,
+    ),
     # NVIDIA L4 data sheet: 242 TFLOP/s with sparsity, half of it dense
     "l4": DeviceSpec(peak_flops_per_s=121e12, bytes_per_s=300e9, memory_bytes=24e9),
     # NVIDIA Ada white paper, table 2: bf16 with float32 accumulation, dense
     "rtx-4090": DeviceSpec(peak_flops_per_s=165.2e12, bytes_per_s=1.008e12, memory_bytes=24e9),
-    # Measured, not printed: two Zen 3 cores, float32 matrix product and a streaming read
-    "cpu": DeviceSpec(peak_flops_per_s=133e9, bytes_per_s=25e9, memory_bytes=8e9),
+    # Measured, not printed: two Zen 3 cores, float32 matrix product and a streaming read; a
+    # copy reads and writes
+    "cpu": DeviceSpec(
+        peak_flops_per_s=133e9,
+        bytes_per_s=25e9,
+        memory_bytes=8e9,
+        host_bytes_per_s=12.5e9,
+    ),
 }
 """Accelerators by name: dense bf16 peaks (the CPU's: float32)."""

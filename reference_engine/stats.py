@@ -37,6 +37,8 @@ class Gauges(NamedTuple):
     running: int
     waiting: int
     kv_usage: float  # share of blocks in use, 0..1
+    swapped: int = 0
+    swap_usage: float = 0.0  # share of host memory's blocks in use
 
 
 class Histogram:
@@ -61,7 +63,9 @@ class Stats:
         self.generation_tokens = 0
         self.prefix_queries = 0  # tokens looked up in the prefix cache, and found there
         self.prefix_hits = 0
-        self.preemptions = 0
+        self.preemptions = 0  # of both kinds
+        self.swapped_out_blocks = 0
+        self.swapped_in_blocks = 0
         self.encoder_queries = 0  # media tokens looked up in the encoder cache, and found there
         self.encoder_hits = 0
         self.finished: dict[FinishReason, int] = dict.fromkeys(_REASON_LABELS, 0)
@@ -112,6 +116,8 @@ class Stats:
             ("num_requests_running", float(gauges.running)),
             ("num_requests_waiting", float(gauges.waiting)),
             ("kv_cache_usage_perc", gauges.kv_usage),
+            ("num_requests_swapped", float(gauges.swapped)),
+            ("cpu_cache_usage_perc", gauges.swap_usage),
         ):
             yield from (f"# TYPE vllm:{name} gauge", f"vllm:{name}{{{label}}} {value!r}")
         for name, count in (
@@ -125,6 +131,12 @@ class Stats:
         ):
             yield f"# TYPE vllm:{name}_total counter"
             yield f"vllm:{name}_total{{{label}}} {float(count)!r}"
+        for name, count in (
+            ("swapped_out_blocks", self.swapped_out_blocks),
+            ("swapped_in_blocks", self.swapped_in_blocks),
+        ):
+            yield f"# TYPE reference_engine:{name}_total counter"
+            yield f"reference_engine:{name}_total{{{label}}} {float(count)!r}"
         yield "# TYPE vllm:request_success_total counter"
         for reason, total in self.finished.items():
             labels = f'finished_reason="{_REASON_LABELS[reason]}",{label}'

@@ -48,7 +48,9 @@ class Step(NamedTuple):
     what is encoded only if in none of them.
 
     `preempt` are first stripped of their blocks and go back to waiting (recompute). `receive` are
-    given blocks here; their KV comes from the worker that prefilled them while steps go on.
+    given blocks here; their KV comes from the worker that prefilled them while steps go on, that
+    of `swap_in` from host memory. That of `swap_out` goes there; a step with such computes
+    nothing.
     """
 
     prefill: tuple[PrefillWork, ...] = ()
@@ -56,10 +58,17 @@ class Step(NamedTuple):
     preempt: tuple[Sequence, ...] = ()
     encode: tuple[EncodeWork, ...] = ()
     receive: tuple[Sequence, ...] = ()
+    swap_out: tuple[Sequence, ...] = ()
+    swap_in: tuple[Sequence, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.prefill or self.decode or self.preempt or self.encode or self.receive)
+        return not any(self)
+
+    @property
+    def computed(self) -> list[Sequence]:
+        """Those that it computes."""
+        return [work.sequence for work in self.prefill] + [work.sequence for work in self.decode]
 
 
 class StepOutput(NamedTuple):
@@ -68,3 +77,8 @@ class StepOutput(NamedTuple):
     tokens: dict[int, int]
     logprobs: dict[int, TokenLogprobs] = {}  # of those that asked for them
     embeddings: dict[int, list[float]] = {}  # of prompts that end in this step, likewise
+
+    def receivers(self, step: Step) -> list[int]:
+        """Ids of those that get a token: sampled, and not cancelled meanwhile."""
+        there = [one for one in step.computed if one.finish_reason is None]
+        return [one.id for one in there if one.id in self.tokens]

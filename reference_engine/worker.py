@@ -14,12 +14,13 @@ from reference_engine.blocks import BlockPool, HeldBlocks, blocks_needed
 from reference_engine.emit_log import EmitLog
 from reference_engine.encoder_cache import EncoderCache
 from reference_engine.executors.base import StepExecutor
-from reference_engine.media import Media
 from reference_engine.policies.base import Role, SchedulingPolicy, WorkerView
+from reference_engine.policies.swapping import plan
 from reference_engine.sequence import Phase, Sequence
 from reference_engine.specs import Capacity
 from reference_engine.stats import Stats
 from reference_engine.step import EncodeWork, Step, StepOutput
+from reference_engine.swap import SwapSpace
 
 _LOG: Final = logging.getLogger(__name__)
 _QUEUED: Final = (Phase.WAITING, Phase.ENCODING)
@@ -40,6 +41,7 @@ class Worker:
         prefix_caching: bool = True,
         prefix_cache_blocks: int | None = None,
         prefix_cache_ttl_s: float | None = None,
+        swap_blocks: int = 0,
         emit_log: EmitLog | None = None,
         encoder_cache_tokens: int = 0,
         send_on: Callable[["Worker", Sequence, Any], None] | None = None,
@@ -60,13 +62,14 @@ class Worker:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.arrivals = Arrivals(self)
+        self.swap = SwapSpace(self, self.arrivals, swap_blocks, stats)
         self.lent: set[HeldBlocks] = set()  # of sequences that another worker is fetching
         self._send_on = send_on
         self._prefilled: list[Sequence] = []  # in the last step, and to go on elsewhere
         self._prefill_tokens = 0.0  # through all layers
         self._prefill_s = 0.0
         self._policy = policy
-        self._encoders = EncoderCache(encoder_cache_tokens)
+        self.encoders = EncoderCache(encoder_cache_tokens)
         self._left: list[Sequence] = []  # gone from the queue; a step may still read their media
         self._num_layers = num_layers
         self._stats = stats
@@ -93,8 +96,10 @@ class Worker:
         """Forget an ended sequence, if it is here: out of the queue now, out of the batch at
         the next step boundary, since its blocks may be in use until then.
         """
-        if sequence in self.waiting:
+        is_queued = sequence in self.waiting
+        if is_queued:
             self.waiting.remove(sequence)
+        if is_queued or self.swap.drop(sequence):
             self._stats.count_finished(sequence)
             self._left.append(sequence)
         self.arrivals.drop(sequence)
@@ -106,7 +111,7 @@ class Worker:
 
     def sequences(self) -> tuple[Sequence, ...]:
         """All that are here, or on their way to here."""
-        return (*self.waiting, *self.running, *self.arrivals.sequences())
+        return (*self.waiting, *self.running, *self.swap.queue, *self.arrivals.sequences())
 
     def view(self) -> WorkerView:
         """What the policy sees: the live containers, to be looked at only."""
@@ -125,6 +130,8 @@ class Worker:
             ),
             lookup=self.pool.lookup,
             sole_blocks=self.pool.sole_blocks,
+            swapped=self.swap.queue,
+            free_swap_blocks=self.swap.free_blocks,
         )
 
     async def run(self) -> None:
@@ -138,12 +145,15 @@ class Worker:
         while True:
             self.pool.expire(self._loop.time())
             self._remove_finished()
-            step = self._policy.plan(self.view())
+            step = plan(self._policy, self.view())
             if step.is_empty:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             step = self._prepare(step)
+            for sequence in step.swap_out:
+                if sequence.finish_reason is None:
+                    await self.swap.put(sequence)
             if step.prefill or step.decode or step.encode:
                 await self._carry_out(step)
                 while self._goes_on(step):
@@ -154,14 +164,11 @@ class Worker:
     def _goes_on(self, step: Step) -> bool:
         """Whether every policy would plan the same again: all that are here decode, none has ended,
         nothing waits, and there are blocks for all. Plans cost as much as the rest of a step."""
-        if step.prefill or step.encode or step.preempt or step.receive:
+        if len(step.decode) < len(self.running):
             return False
-        if (
-            len(step.decode) < len(self.running)
-            or self.waiting
-            or self.arrivals.queue
-            or self._left
-        ):
+        if step.prefill or step.encode or step.preempt or step.receive or step.swap_in:
+            return False
+        if self.waiting or self.arrivals.queue or self.swap.queue or self._left:
             return False
         size, needed = self.pool.block_size, 0
         for sequence in [work.sequence for work in step.decode]:
@@ -195,6 +202,8 @@ class Worker:
             self._preempt(sequence)
         for sequence in step.receive:
             self.arrivals.receive(sequence)
+        for sequence in step.swap_in:
+            self.swap.bring_back(sequence)
         admitted = [work for work in step.prefill if work.sequence.phase in _QUEUED]
         for work in admitted:  # all hits are held before anything is evicted for new blocks
             found = self.pool.reuse(work.sequence)
@@ -226,7 +235,7 @@ class Worker:
                 work.sequence.enter(Phase.ENCODING, self._loop.time())
             media = work.media
             self._stats.encoder_queries += media.num_tokens
-            if self._encoders.hold(media.key, media.num_tokens):
+            if self.encoders.hold(media.key, media.num_tokens):
                 self._stats.encoder_hits += media.num_tokens
             else:
                 missing.append(work)
@@ -245,9 +254,7 @@ class Worker:
 
     def _preempt(self, sequence: Sequence) -> None:
         """Back to its place in the queue, or of one that can; its tokens are computed again."""
-        self.running.remove(sequence)
-        self.pool.free(sequence)
-        self.executor.release(sequence)
+        self.give_up(sequence)
         sequence.num_computed_tokens = 0
         sequence.num_layers_done = 0
         sequence.num_preemptions += 1
@@ -257,6 +264,12 @@ class Worker:
             self._pass_on(sequence)
         else:
             insert(self.waiting, sequence)
+
+    def give_up(self, sequence: Sequence) -> None:
+        """Out of the batch, and everything that it holds with it."""
+        self.running.remove(sequence)
+        self.pool.free(sequence)
+        self.executor.release(sequence)
 
     def _pass_on(self, sequence: Sequence, kv: Any = None) -> None:
         assert self._send_on is not None, f"a {self.role} worker is not alone"
@@ -294,29 +307,22 @@ class Worker:
         self.pool.free(held)
         self._wake.set()
 
-    def hold_media(self, media: Media) -> bool:
-        """See `EncoderCache.hold`."""
-        return self._encoders.hold(media.key, media.num_tokens)
-
     def let_go_of_media(self, sequence: Sequence) -> None:
         """It reads them here no more."""
         for _, media in sequence.media[: sequence.num_encoded]:
-            self._encoders.release(media.key)
+            self.encoders.release(media.key)
         sequence.num_encoded = 0
-
-    def lose_media(self, key: bytes) -> None:
-        """See `EncoderCache.lose`."""
-        self._encoders.lose(key)
 
     def commit(self, step: Step, output: StepOutput) -> None:
         """Take the results into sequences and blocks; pass over those cancelled meanwhile."""
         now_s = self._loop.time()
-        if output.logprobs:
-            _take_logprobs(step, output)
+        for sequence in step.computed if output.logprobs else ():
+            if sequence.id in output.logprobs and sequence.finish_reason is None:
+                sequence.logprobs.append(output.logprobs[sequence.id])
         for work in step.prefill if output.embeddings else ():
             work.sequence.embedding = output.embeddings.get(work.sequence.id, [])
         if self._emit_log is not None:
-            self._emit_log.emitted(_receivers(step, output), now_s)
+            self._emit_log.emitted(output.receivers(step), now_s)
         num_tokens = len(step.decode)
         for work in step.prefill:
             num_tokens += work.length
@@ -352,9 +358,7 @@ class Worker:
     def _commit_decodes(self, step: Step, tokens: dict[int, int], now_s: float) -> None:
         """The hot loop: once for each output token."""
         block_size = self.pool.block_size
-        gaps_s: dict[
-            float, int
-        ] = {}  # few differ: those of one batch had their last token together
+        gaps_s: dict[float, int] = {}  # few: those of one batch had their last token together
         for sequence in [work.sequence for work in step.decode]:
             if sequence.finish_reason is None:
                 sequence.num_computed_tokens += 1
@@ -370,8 +374,8 @@ class Worker:
     def _fail(self, step: Step, error: str) -> None:
         now_s = self._loop.time()
         for work in step.encode:
-            self._encoders.lose(work.media.key)
-        for sequence in (*_sequences(step), *(work.sequence for work in step.encode)):
+            self.encoders.lose(work.media.key)
+        for sequence in (*step.computed, *(work.sequence for work in step.encode)):
             if sequence.finish_reason is None:
                 sequence.finish("error", now_s, error)
                 self.drop(sequence)
@@ -384,7 +388,7 @@ class Worker:
         for sequence in (*finished, *self._left):
             self.let_go_of_media(sequence)
         self._left.clear()
-        for key in self._encoders.evict():
+        for key in self.encoders.evict():
             self.executor.forget(key)
         if finished:
             gone = set(finished)
@@ -393,21 +397,3 @@ class Worker:
                 self.pool.free(sequence)
                 self.executor.release(sequence)
                 self._stats.count_finished(sequence)
-
-
-def _sequences(step: Step) -> list[Sequence]:
-    """Those that the step computes."""
-    return [work.sequence for work in step.prefill] + [work.sequence for work in step.decode]
-
-
-def _receivers(step: Step, output: StepOutput) -> list[int]:
-    """Ids of those that get a token: sampled, and not cancelled meanwhile."""
-    sequences = [one for one in _sequences(step) if one.finish_reason is None]
-    return [one.id for one in sequences if one.id in output.tokens]
-
-
-def _take_logprobs(step: Step, output: StepOutput) -> None:
-    for sequence in _sequences(step):
-        told = output.logprobs.get(sequence.id)
-        if told is not None and sequence.finish_reason is None:
-            sequence.logprobs.append(told)

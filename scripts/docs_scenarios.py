@@ -270,6 +270,8 @@ _LINES: Final = {
     "EngineConfig.max_queue": "requests that may wait; more are refused (429); unset: all may",
     "EngineConfig.image_tokens": "of an image, at most; larger ones are scaled down",
     "EngineConfig.encoder_cache_tokens": "kept of images and sound that nobody reads just now",
+    "EngineConfig.preemption": "a sequence that gives way is computed again, or goes to the host",
+    "EngineConfig.swap_blocks": "host memory of a worker, in KV blocks; unset: as many as it has",
     "EngineConfig.prefix_cache_blocks": "kept beside those in use; unset: all that are free",
     "EngineConfig.prefix_cache_ttl_s": "kept since its last use; unset: until room is needed",
     "EngineConfig.prefix_caching": "use KV again that an equal prefix has left",
@@ -282,6 +284,7 @@ _LINES: Final = {
     "DeviceSpec.peak_flops_per_s": "dense, at the model's precision",
     "DeviceSpec.bytes_per_s": "memory bandwidth",
     "DeviceSpec.memory_bytes": "for weights and KV",
+    "DeviceSpec.host_bytes_per_s": "to host memory, each way",
     "Colocated.prefill_tokens": "most prompt tokens in one step",
     "ChunkedPrefill.token_budget": "tokens in one step, decodes included",
 }
@@ -753,6 +756,8 @@ endpoint:
     max_queue: 100
     image_tokens: 256
     encoder_cache_tokens: 16384
+    preemption: swap
+    swap_blocks: 2048
     prefix_caching: true
     prefix_cache_blocks: 512
     prefix_cache_ttl_s: 300

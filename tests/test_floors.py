@@ -41,6 +41,7 @@ FLOORS = {
         {"server", "calibration", ""},  # the public face: Engine, EngineConfig, SamplingParams
         {"engine"},
         {"worker", "config"},
+        {"swap"},  # the part of a worker in host memory
         {"arrivals"},  # the half of a worker that others fill
         {"policies", "executors", "behaviour", "timeouts"},
         {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},

@@ -116,6 +116,7 @@ class Roofline(Spec, frozen=True, tag="roofline"):
             peak_flops_per_s=device.peak_flops_per_s * self.flops_efficiency,
             bytes_per_s=device.bytes_per_s * self.bandwidth_efficiency,
             memory_bytes=device.memory_bytes,
+            host_bytes_per_s=device.host_bytes_per_s,
         )
 
     def default_blocks(self, shape: ModelShape, block_size: int) -> int:

@@ -59,6 +59,14 @@ class StepExecutor(Protocol):
         """
         ...
 
+    async def swap_out(self, blocks: Seq[int]) -> Any:
+        """As `read_blocks`, into host memory, to be given to `swap_in` of this executor."""
+        ...
+
+    async def swap_in(self, blocks: Seq[int], content: Any) -> None:
+        """As `write_blocks`, of what `swap_out` gave."""
+        ...
+
     def read_media(self, key: bytes) -> Any:
         """What was encoded of the medium with this key, for a worker alike."""
         ...

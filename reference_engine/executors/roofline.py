@@ -47,6 +47,7 @@ class RooflineExecutor:
         self._block_bytes = block_size * shape.kv_bytes_per_token
         self._link_bytes_per_s = link_bytes_per_s
         self._link_free_s = 0.0  # when what is under way to this worker has come
+        self._host_free_s = 0.0  # the same, of its own host memory
 
     def step_time_s(self, step: Step) -> float:
         """How long `step` takes; never less when work is added to it."""
@@ -81,6 +82,17 @@ class RooflineExecutor:
     async def write_blocks(self, blocks: Seq[int], content: None) -> None:
         """Sleeps until the blocks' bytes have come over this worker's link, after all before."""
         await self._receive(len(blocks) * self._block_bytes)
+
+    async def swap_out(self, blocks: Seq[int]) -> None:
+        """Sleeps until the blocks' bytes have gone to host memory; nothing else goes that way."""
+        await self._sleep(len(blocks) * self._block_bytes / self._device.host_bytes_per_s)
+
+    async def swap_in(self, blocks: Seq[int], content: None) -> None:
+        """Sleeps until the blocks' bytes have come from host memory, after all before."""
+        now_s = asyncio.get_running_loop().time()
+        time_s = len(blocks) * self._block_bytes / self._device.host_bytes_per_s
+        self._host_free_s = max(self._host_free_s, now_s) + time_s
+        await asyncio.sleep(self._host_free_s - now_s)
 
     def read_media(self, key: bytes) -> None:
         """Nothing to copy: `write_media` takes the time."""

@@ -150,6 +150,13 @@ class TorchExecutor:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._write_blocks, blocks, content)
 
+    async def swap_out(self, blocks: Seq[int]) -> Tensor:
+        """KV handed over goes by way of host memory too."""
+        return await self.read_blocks(blocks)
+
+    async def swap_in(self, blocks: Seq[int], content: Tensor) -> None:
+        await self.write_blocks(blocks, content)
+
     @torch.inference_mode()
     def _read_blocks(self, blocks: Seq[int]) -> Tensor:
         wanted = set(blocks)

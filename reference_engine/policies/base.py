@@ -33,6 +33,8 @@ class WorkerView(NamedTuple):
     prefill_tokens_per_s: float | None  # over all steps so far that prefilled; None: there was none
     lookup: Callable[[Sequence], PrefixHit]  # what the prefix cache holds of a waiting sequence
     sole_blocks: Callable[[Sequence], int]  # blocks that preempting a running one surely frees
+    swapped: Collection[Sequence] = ()  # KV in host memory; most urgent first. See swapping.py
+    free_swap_blocks: int = 0  # of host memory
 
 
 class SchedulingPolicy(Protocol):

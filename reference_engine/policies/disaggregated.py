@@ -42,7 +42,7 @@ def plan_of_role(view: WorkerView, prefill_tokens: int) -> Step:
         decode, preempt, free_blocks = decode_all_that_fit(view)
         if preempt:  # memory is short: take nobody in
             return Step(decode=decode, preempt=preempt)
-        return Step(decode=decode, receive=receive(view, free_blocks))
+        return Step(decode=decode, receive=receive(view, free_blocks, view.arriving))
     encode = encode_waiting(view, prefill_tokens)
     if encode or view.role is Role.ENCODE:
         return Step(encode=encode)

@@ -10,6 +10,7 @@ from reference_engine.policies.base import Role, WorkerView
 from reference_engine.sequence import Phase, Sequence
 from reference_engine.step import DecodeWork, EncodeWork, PrefillWork
 
+_COMING: Final = (Phase.TRANSFERRING, Phase.SWAPPED)  # in the batch, their KV under way
 _DECODING: Final = Phase.DECODING  # reading it off the enum costs as much as the comparison
 
 
@@ -38,7 +39,7 @@ def decode_all_that_fit(view: WorkerView) -> DecodePlan:
 def _decode_with_victims(view: WorkerView) -> DecodePlan:
     """Walk from the most urgent and oldest on; whoever lacks a block takes those of the last."""
     size = view.block_size
-    here = [one for one in view.running if one.phase is not Phase.TRANSFERRING]
+    here = [one for one in view.running if one.phase not in _COMING]
     ranked = sorted(here, key=lambda one: (one.params.priority, one.id))
     some_arrive = len(here) < len(view.running)
     free = view.free_blocks
@@ -110,11 +111,11 @@ def admit(
     return works
 
 
-def receive(view: WorkerView, free_blocks: int) -> tuple[Sequence, ...]:
-    """Arriving sequences in their order, until one does not fit; the same reserve as `admit`."""
+def receive(view: WorkerView, free_blocks: int, queue: Iterable[Sequence]) -> tuple[Sequence, ...]:
+    """Those of `queue` in their order, until one does not fit; the same reserve as `admit`."""
     received: list[Sequence] = []
     batch = len(view.running)
-    for sequence in view.arriving:
+    for sequence in queue:
         taken = blocks_needed(sequence.num_tokens, view.block_size)
         if batch >= view.max_sequences or taken + batch > free_blocks:
             break

@@ -123,11 +123,13 @@ class Choices:
         return usage
 
     def timings(self) -> Timings:
-        """Of the first answer: from each phase it entered to the next."""
-        stamps = sorted(self._answers[0].sequence.stamps_s.items(), key=lambda stamp: stamp[1])
+        """Of the first answer: from each phase it entered to the next; pauses count as decoding."""
+        stamps = dict(self._answers[0].sequence.stamps_s)
+        stamps.pop(Phase.SWAPPED, None)
+        ordered = sorted(stamps.items(), key=lambda stamp: stamp[1])
         spans = {
             _TIMING_OF[phase]: (end_s - begun_s) * 1e3
-            for (phase, begun_s), (_, end_s) in pairwise(stamps)
+            for (phase, begun_s), (_, end_s) in pairwise(ordered)
             if phase in _TIMING_OF
         }
         return Timings(**spans)

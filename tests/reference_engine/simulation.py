@@ -17,7 +17,7 @@ from reference_engine.worker import Worker
 
 Result = TypeVar("Result")
 
-SLOW = DeviceSpec(peak_flops_per_s=1e9, bytes_per_s=1e9, memory_bytes=1e9)
+SLOW = DeviceSpec(peak_flops_per_s=1e9, bytes_per_s=1e9, memory_bytes=1e9, host_bytes_per_s=1e7)
 
 
 def run_virtually(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
@@ -74,6 +74,9 @@ class CheckedExecutor(RooflineExecutor):
             assert (one.block_table, one.num_computed_tokens) == ([], 0)
         queue = [(one.params.priority, one.id) for one in worker.waiting]
         assert queue == sorted(queue)  # preempted ones keep their place
+        swapped = [(one.params.priority, one.id) for one in worker.swap.queue]
+        assert swapped == sorted(swapped)
+        assert not any(one.block_table for one in worker.swap.queue)
 
     def release(self, sequence: Any) -> None:
         self.released.append(sequence.id)
@@ -84,6 +87,7 @@ def check_pools(engine: Engine) -> None:
     """No block of any worker is lost or held twice."""
     for worker in engine.workers:
         worker.pool.check([*worker.running, *worker.lent])
+        worker.swap.check()
 
 
 @asynccontextmanager
@@ -121,6 +125,7 @@ async def checked_engines(
         assert not worker.lent
         assert not executor.seated
         assert worker.pool.free_blocks == worker.pool.num_blocks
+        assert worker.swap.free_blocks == worker.swap.num_blocks
 
 
 async def answer(engine: Engine, prompt_ids: list[int], params: SamplingParams) -> list[int]:

@@ -14,16 +14,18 @@ from reference_engine.specs import ConfigError
 from tests.reference_engine.simulation import answer, run_virtually, small
 
 
-def test_every_token_and_phase_is_there_at_its_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preemption", ["recompute", "swap"])
+def test_every_token_and_phase_is_there_at_its_time(tmp_path: Path, preemption: str) -> None:
     """Phases at the sequences' own stamps, a token at the time when its reader could have it;
     preempted and cancelled ones included."""
     path = tmp_path / "emit.jsonl"
     log = EmitLog(path)
     seen: dict[int, list[float]] = {}
+    config = small(num_blocks=10, max_model_len=36, preemption=preemption)
 
     async def main() -> list[Any]:
         loop = asyncio.get_running_loop()
-        async with Engine.open(small(num_blocks=10, max_model_len=36), log) as engine:
+        async with Engine.open(config, log) as engine:
 
             async def read(sequence: Any, most: int) -> None:
                 times = seen.setdefault(sequence.id, [])
@@ -52,7 +54,11 @@ def test_every_token_and_phase_is_there_at_its_time(tmp_path: Path) -> None:
             one.finish_reason,
             len(one.output_ids),
         )
-        assert sum(line["phase"] == "waiting" for line in own) == 1 + one.num_preemptions
+        lost = "waiting" if preemption == "recompute" else "swapped"
+        begun = sum(line.get("phase") == lost for line in own)
+        assert begun == one.num_preemptions + (preemption == "recompute")
+        backs = sum(line.get("phase") == "decoding" for line in own)
+        assert backs == 1 + one.num_preemptions or one.finish_reason == "cancelled"
         for phase, at_s in one.stamps_s.items():
             assert next(line for line in own if line["phase"] == phase)["at_s"] == at_s
         emitted = [line["at_s"] for line in lines if one.id in line.get("emitted", ())]

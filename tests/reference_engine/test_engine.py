@@ -115,6 +115,7 @@ REQUESTS = st.lists(
     num_blocks=st.integers(13, 24),
     max_sequences=st.integers(1, 6),
     caching=st.booleans(),
+    swap_blocks=st.none() | st.integers(1, 20),  # none: recompute
 )
 def test_no_deadlock_under_tiny_pools(
     requests: list[tuple[int, int, int, int, int | None, list[int]]],
@@ -122,9 +123,11 @@ def test_no_deadlock_under_tiny_pools(
     num_blocks: int,
     max_sequences: int,
     caching: bool,
+    swap_blocks: int | None,
 ) -> None:
-    """With memory for little more than one sequence, cancellations and preemptions, every answer
-    ends, is whole unless cancelled, and the pool is whole before every step.
+    """With memory for little more than one sequence, cancellations and preemptions of both kinds,
+    every answer ends, is whole unless cancelled, and pool and swap space are whole before every
+    step.
     """
     config = small(
         policy=policy,
@@ -133,6 +136,8 @@ def test_no_deadlock_under_tiny_pools(
         max_model_len=52,
         prefix_caching=caching,
         encoder_cache_tokens=2,
+        preemption="swap" if swap_blocks else "recompute",
+        swap_blocks=swap_blocks,
     )
 
     async def one(

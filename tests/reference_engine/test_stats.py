@@ -20,6 +20,7 @@ def test_names_are_those_of_vllm() -> None:
     text = Stats().text(Gauges(0, 0, 0.0), "m")
     for name in (
         *("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"),
+        *("num_requests_swapped", "cpu_cache_usage_perc"),
         *("prefix_cache_queries_total", "prefix_cache_hits_total", "prompt_tokens_total"),
         *("generation_tokens_total", "num_preemptions_total", "request_success_total"),
         *("time_to_first_token_seconds_bucket", "inter_token_latency_seconds_sum"),

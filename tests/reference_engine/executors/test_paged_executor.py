@@ -18,7 +18,7 @@ from reference_engine.executors.decode_graphs import batch_sizes  # noqa: E402
 from reference_engine.executors.paged_executor import PagedExecutor  # noqa: E402
 from reference_engine.executors.torch_executor import TorchExecutor  # noqa: E402
 from reference_engine.policies import ChunkedPrefill, LayeredPrefill  # noqa: E402
-from reference_engine.sequence import SamplingParams, Sequence  # noqa: E402
+from reference_engine.sequence import Phase, SamplingParams, Sequence  # noqa: E402
 from reference_engine.specs import PRESETS, Capacity, ModelShape, ModelSource  # noqa: E402
 
 DEVICE = "cuda" if ON_GPU else "cpu"
@@ -138,6 +138,16 @@ async def test_preempted_answers_and_cached_prefixes_are_the_same() -> None:
     expected = await answers(TorchExecutor, asked, long, blocks=60)
     found = await answers(PagedExecutor, asked, long, blocks=9)
     assert sum(one.num_preemptions for one in found) > 0
+    assert [one.output_ids for one in found] == [one.output_ids for one in expected]
+
+
+async def test_swapped_answers_are_the_same() -> None:
+    """Pages go to host memory and back, past the decode that was begun ahead."""
+    asked = prompts(20, 20, 20)
+    long = SamplingParams(max_tokens=24, temperature=0.0, ignore_eos=True)
+    expected = await answers(TorchExecutor, asked, long, blocks=60)
+    found = await answers(PagedExecutor, asked, long, blocks=7, preemption="swap")
+    assert sum(Phase.SWAPPED in one.stamps_s for one in found) > 0
     assert [one.output_ids for one in found] == [one.output_ids for one in expected]
 
 

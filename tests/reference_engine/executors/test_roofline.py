@@ -108,3 +108,19 @@ def test_hand_over_takes_bytes_over_the_link() -> None:
 
     expected = (3 * block_s, 5 * block_s, 5 * block_s + media_s)
     assert run_virtually(main) == pytest.approx(expected)
+
+
+def test_swapping_takes_bytes_over_the_hosts_link() -> None:
+    """Each way for itself; those that come back together come one after another."""
+    device = DeviceSpec(peak_flops_per_s=1, bytes_per_s=1, memory_bytes=1, host_bytes_per_s=1e6)
+    executor = RooflineExecutor(TINY, device, block_size=4)
+    block_s = 4 * TINY.kv_bytes_per_token / 1e6
+
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        await executor.swap_out([5, 1, 3])
+        out_s = loop.time()
+        await asyncio.gather(executor.swap_in([2], None), executor.swap_in([1, 4], None))
+        return out_s, loop.time()
+
+    assert run_virtually(main) == pytest.approx((3 * block_s, 6 * block_s))

@@ -24,7 +24,7 @@ from reference_engine.policies import (
     EncodePrefillDecode,
     LayeredPrefill,
 )
-from reference_engine.sequence import SamplingParams, Sequence
+from reference_engine.sequence import Phase, SamplingParams, Sequence
 from reference_engine.server.api import Api, open_api
 from reference_engine.server.grammar import Grammars, call_grammar
 from reference_engine.server.reply import EventStream
@@ -125,6 +125,22 @@ async def test_preempted_answers_are_the_golden_ones() -> None:
     async with Engine.open(settings) as engine:
         sequences = await tell_all(engine, stories())
     assert sum(sequence.num_preemptions for sequence in sequences) >= 3
+
+
+@pytest.mark.parametrize("swap_blocks", [40, 8])
+async def test_swapped_answers_are_the_golden_ones(swap_blocks: int) -> None:
+    """KV goes to host memory and back, in part filled blocks too; with little room for it some are
+    computed again."""
+    settings = config(
+        num_blocks=24, prefix_caching=False, preemption="swap", swap_blocks=swap_blocks
+    )
+    async with Engine.open(settings) as engine:
+        sequences = await tell_all(engine, stories())
+        stats = engine.stats
+    assert stats.swapped_in_blocks == stats.swapped_out_blocks > 0
+    swapped = sum(Phase.SWAPPED in sequence.stamps_s for sequence in sequences)
+    preempted = sum(sequence.num_preemptions > 0 for sequence in sequences)
+    assert (swapped == preempted) == (swap_blocks == 40)
 
 
 async def test_slots_are_given_back() -> None:
