@@ -7,7 +7,7 @@ from benchsuite.metrics.base import Summary
 from benchsuite.report.sections import Rows, bare
 from benchsuite.results.result import RunResult
 
-HEAD: Final = ("what", "value", "from reading")
+HEAD: Final = ("what", "value", "interval, or why not")
 METRICS: Final = (
     "energy", "power", "joules_per_output_token", "joules_per_request", "joules_per_good_request",
     "joules_per_correct", "cpu_energy", "cpu_power", "cpu_joules_per_output_token",

@@ -11,6 +11,7 @@ from benchsuite.report.charts.figure import INK, MUTED, VERMILLION, empty
 from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.quantities import bounds, number, percent
 from benchsuite.results.result import RunResult
+from benchsuite.sweep.plan import said_of
 
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up")
 
@@ -24,11 +25,12 @@ class Run(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """Runs that differ in one key alone, by its value."""
+    """Runs that differ in one key alone, by its value: a number, or the place of a word."""
 
     name: str
     x: list[float]
     runs: list[Run]
+    words: tuple[str, ...] = ()  # at 0, 1, 2 ...; empty where values are numbers
 
 
 def sweep_charts(runs: Sequence[Run]) -> tuple[Chart, ...]:
@@ -47,15 +49,16 @@ def sweep_charts(runs: Sequence[Run]) -> tuple[Chart, ...]:
 
 
 def _varied(runs: Sequence[Run]) -> str | None:
-    """The key with the most different numbers: the one to draw against."""
+    """The key to draw against: the one with the most different numbers, else the most words."""
     keys = dict.fromkeys(key for run in runs for key in run.overrides)
     sizes = {
-        key: len({run.overrides[key] for run in runs})
+        key: (all(number_of(run.overrides[key]) is not None for run in runs), len(values))
         for key in keys
-        if all(number_of(run.overrides.get(key)) is not None for run in runs)
+        if all(key in run.overrides for run in runs)
+        for values in [{run.overrides[key] for run in runs}]
+        if len(values) > 1
     }
-    best = max(sizes, key=lambda key: sizes[key], default=None)
-    return best if best is not None and sizes[best] > 1 else None
+    return max(sizes, key=sizes.__getitem__, default=None)
 
 
 def number_of(text: str | None) -> float | None:
@@ -71,12 +74,17 @@ def _lines(runs: Sequence[Run], key: str) -> list[_Line]:
     found: dict[str, list[Run]] = {}
     for run in runs:
         rest = {k: v for k, v in run.overrides.items() if k != key}
-        name = ", ".join(f"{k.rsplit('.', 1)[-1]} {v}" for k, v in rest.items())
+        name = ", ".join(f"{k.rsplit('.', 1)[-1]} {said_of(v)}" for k, v in rest.items())
         found.setdefault(name, []).append(run)
-    ordered = {
-        name: sorted(of, key=lambda run: float(run.overrides[key])) for name, of in found.items()
-    }
-    return [_Line(n, [float(r.overrides[key]) for r in of], of) for n, of in ordered.items()]
+    values = list(dict.fromkeys(run.overrides[key] for run in runs))
+    words = tuple(values) if any(number_of(value) is None for value in values) else ()
+
+    def x(run: Run) -> float:
+        value = run.overrides[key]
+        return float(words.index(value) if words else value)
+
+    told = tuple(map(said_of, words))
+    return [_Line(name, sorted(map(x, of)), sorted(of, key=x), told) for name, of in found.items()]
 
 
 def _over_load(runs: Sequence[Run], metric: str, title: str, axis: str) -> Chart | None:
@@ -92,6 +100,9 @@ def _over_load(runs: Sequence[Run], metric: str, title: str, axis: str) -> Chart
     for at, line in enumerate(lines):
         _add_line(figure, line, metric, factor, at)
     figure.update_layout(showlegend=len(lines) > 1)
+    if words := [plain(word) for word in lines[0].words]:
+        places, edges = list(range(len(words))), [-0.5, len(words) - 0.5]
+        figure.update_xaxes(tickvals=places, ticktext=words, range=edges)
     figure.update_yaxes(rangemode="tozero", **({"tickformat": ".0%"} if is_share else {}))
     rows = tuple(
         (
@@ -127,7 +138,7 @@ def _add_line(figure: Figure, line: _Line, metric: str, factor: float, at: int) 
     figure.add_scatter(
         x=np.array(steps, dtype=np.float32),
         y=np.array([np.mean(of) for of in at_step], dtype=np.float32),
-        mode="lines",
+        mode="none" if line.words else "lines",  # between two words lies nothing
         line={"color": colour, "dash": dash, "width": 1.6},
         hoverinfo="skip",
         showlegend=False,
@@ -189,7 +200,9 @@ def _ends(
         _written(_value(run, metric), is_share, factor) for run in (line.runs[0], line.runs[-1])
     ]
     of = f" ({plain(line.name)})" if line.name else ""
-    first, last = number(line.x[0]), number(line.x[-1])
+    first, last = (
+        plain(line.words[int(x)]) if line.words else number(x) for x in (line.x[0], line.x[-1])
+    )
     return f"From {ends[0]}{unit} at {key} {first} to {ends[1]}{unit} at {last}{of}."
 
 

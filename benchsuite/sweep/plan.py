@@ -22,6 +22,7 @@ from benchsuite.streams import rng
 from benchsuite.yaml_file import read
 
 _SPACED: Final = re.compile(r"([\d.]+)\.\.([\d.]+):(\d+)")
+_CHOSEN: Final = re.compile(r"\{\s*\"?type\"?:\s*\"?(\w+)\"?\s*\}")
 Values = tuple[str, ...]
 """What one key is set to, one run after the other; each as YAML."""
 
@@ -50,13 +51,19 @@ class Point(Struct, frozen=True):
     @property
     def title(self) -> str:
         """For people: `rate=4 #2`."""
-        said = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.overrides.items()]
+        said = [f"{key.rsplit('.', 1)[-1]}={said_of(v)}" for key, v in self.overrides.items()]
         return " ".join([*said, f"#{self.repeat + 1}"] if self.repeat else said) or "as it is"
 
     @property
     def settings(self) -> tuple[str, ...]:
         """As `--set` takes them."""
         return tuple(f"{key}={value}" for key, value in self.overrides.items())
+
+
+def said_of(value: str) -> str:
+    """A setting for people: what is chosen and nothing more is called by its type."""
+    chosen = _CHOSEN.fullmatch(value)
+    return chosen[1] if chosen else value
 
 
 class Axis(NamedTuple):

@@ -14,6 +14,8 @@ from benchsuite.sweep.knee import knee
 from benchsuite.sweep.plan import Point
 
 FILE_NAME: Final = "report.html"
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+STARTS_ANEW: Final = frozenset({"in_process", "reference_engine"})
 _COLUMNS: Final = (
     ("ttft", "p50"),
     ("ttft", "p99"),
@@ -37,17 +39,44 @@ def write_sweep(found: Sweep, folder: Path) -> None:
         if entry.verdict is not None
     ]
     invalid = [run.title for run in runs if run.result.verdict != "valid"]
-    said = f"{len(runs)} runs of {found.scenario}, in shuffled order."
+    said = f"{len(runs)} runs of {found.scenario}. {order_and_caches(runs)}"
     word = "✓ Every run is valid" if not invalid else f"! {len(invalid)} runs are invalid"
     drop = "Charts leave them out: they do not describe the server: " + ", ".join(invalid)
     reasons = (said,) if not invalid else (said, drop)
     _write(folder, found.scenario, word, reasons, runs, not invalid, found.settings, None)
 
 
+def order_and_caches(runs: Sequence[Run]) -> str:
+    """How far the order of running, and what earlier runs left in a cache, can favour a point."""
+    said = "Each repeat took all points in a shuffled order of its own, so that a server that "
+    said += "warms up or ages favours none. "
+    scenarios = [run.result.scenario for run in runs]
+    endpoints = {str(one.get("endpoint", {}).get("type")) for one in scenarios}
+    if endpoints <= STARTS_ANEW:
+        return said + "The engine was started anew for every run, with empty caches."
+    salts = [str(one["salt"]) for one in scenarios if one.get("salt") is not None]
+    if len(set(salts)) == len(scenarios):
+        return said + (
+            "Made-up texts were other ones in every run: none found those of another in a prefix "
+            "cache. Texts of data sets are the same in all."
+        )
+    return said + (
+        "The server ran on and runs share texts (cache: warm, or a salt of the scenario's): what "
+        "is cached depends on the order, and so may differences between points."
+    )
+
+
 def _in_order(point: Point) -> tuple[tuple[float, str], ...]:
-    """Numbers by their size, words by the alphabet."""
+    """Numbers by their size, efforts by what they ask, other words by the alphabet."""
     values = point.overrides.values()
-    return tuple((float("inf") if (x := number_of(v)) is None else x, v) for v in values)
+    return tuple((_size(value), value) for value in values)
+
+
+def _size(value: str) -> float:
+    size = number_of(value)
+    if size is not None:
+        return size
+    return float(EFFORTS.index(value)) if value in EFFORTS else float("inf")
 
 
 def write_goodput(found: Found, sentence: str, folder: Path) -> None:

@@ -92,3 +92,12 @@ def test_a_matrix_file(tmp_path: Path) -> None:
     path.write_text("varied: {}\n")
     with pytest.raises(ScenarioError, match=r"matrix.yaml:1:1.*did you mean 'vary'"):
         matrix(path)
+
+
+def test_what_is_chosen_is_called_by_its_type() -> None:
+    """Engine policies as points; one with settings of its own shows them."""
+    varied = axis("endpoint.engine.policy={type: colocated},{type: disaggregated, prefills: 2}")
+    titles = {one.title for one in points([varied])}
+    assert titles == {"policy=colocated", "policy={type: disaggregated, prefills: 2}"}
+    (found,) = axes(Matrix(vary={"policy": [{"type": "layered_prefill"}]}))
+    assert {one.title for one in points([found])} == {"policy=layered_prefill"}

@@ -12,6 +12,7 @@ from benchsuite.sweep import report
 from benchsuite.sweep.charts import Run, sweep_charts
 from benchsuite.sweep.goodput import Found
 from benchsuite.sweep.knee import knee
+from benchsuite.sweep.plan import axis, points
 from tests.benchsuite.report.synthetic import make_data, make_result
 
 
@@ -112,3 +113,45 @@ def test_words_from_outside_are_inert() -> None:
     )  # fmt: skip
     assert "<img" not in page
     assert page.count("</script>") == page.count("<script")
+
+
+def test_words_are_an_axis_too() -> None:
+    """Policies or efforts alone: each has its place, in the order of the table, and no line
+    between them."""
+    policies = ("{type: colocated}", "{type: chunked_prefill}")
+    runs = [run("1", 0.1 * (at + 1), 1, 1, policy=name) for at, name in enumerate(policies)]
+    runs = [Run(one.title, {"policy": one.overrides["policy"]}, one.result) for one in runs]
+    shown = figure(runs, "sweep-ttft")
+    assert list(shown.layout.xaxis.ticktext) == ["colocated", "chunked_prefill"]
+    (dots,) = [trace for trace in shown.data if trace.mode == "markers"]
+    assert list(dots.x) == [0, 1]
+    np.testing.assert_allclose(dots.y, [100, 200], rtol=1e-6)
+    assert not [trace for trace in shown.data if trace.mode == "lines"]
+    chart = next(chart for chart in sweep_charts(runs) if chart.key == "sweep-ttft")
+    assert "100 ms at policy colocated to 200 ms at chunked_prefill" in chart.reading.replace(
+        "median, ", ""
+    )
+
+
+def test_a_sweep_says_how_order_and_caches_were_guarded() -> None:
+    """By what its runs recorded: their endpoint, and the salts of their texts."""
+
+    def of(endpoint: str, *salts: str | None) -> str:
+        made = [
+            make_result(make_data(5, 5), scenario={"endpoint": {"type": endpoint}, "salt": salt})
+            for salt in salts
+        ]
+        return report.order_and_caches([Run("", {}, one) for one in made])
+
+    assert "started anew for every run" in of("in_process", None, None)
+    assert "other ones in every run" in of("openai_chat", "a", "b")
+    assert "is cached depends on the order" in of("openai_chat", "a", "a")
+    assert "is cached depends on the order" in of("openai_chat", None, None)
+
+
+def test_efforts_stand_by_what_they_ask() -> None:
+    found = points([axis("workload.effort=high,none,medium,low")])
+    ordered = sorted(found, key=report._in_order)
+    assert [one.title for one in ordered] == [
+        f"effort={word}" for word in ("none", "low", "medium", "high")
+    ]
