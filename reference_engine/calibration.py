@@ -1,8 +1,9 @@
 """Fit the roofline's free numbers to steps of the torch executor, and see how far it is off.
 
-A step's predicted time is max(FLOPs / (f peak), bytes / (g bandwidth)) + a + b sequences. Given
-which side of the max each step is on, 1/f, 1/g, a and b are linear: relative errors are squared and
-minimised, sides are told anew, until they stay.
+A step's predicted time is max(FLOPs / (f peak), bytes / (g bandwidth)) + a + b sequences, with one
+a for steps that prefill and one for those that only decode: on a GPU the former are launched kernel
+by kernel, the latter as one graph. Given which side of the max each step is on, 1/f, 1/g, both a
+and b are linear: relative errors are squared and minimised, sides are told anew, until they stay.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from reference_engine.engine import Engine
 from reference_engine.executors import Roofline
 from reference_engine.executors.base import StepExecutor
 from reference_engine.executors.costs import step_cost
+from reference_engine.executors.roofline import step_overhead_s
 from reference_engine.sequence import Phase, SamplingParams, Sequence
 from reference_engine.specs import ModelShape
 from reference_engine.step import DecodeWork, PrefillWork, Step
@@ -132,7 +134,8 @@ async def _time(
 def fit(timed: Seq[Timed], device: Roofline) -> Roofline:
     """`device` with the efficiencies and overheads that explain `timed` best.
 
-    An efficiency that no step tells of, since none is on its side, stays as it was. One above 1,
+    What no step tells of stays as it was: an efficiency on whose side none is, an overhead of steps
+    that there are none of. An efficiency above 1,
     where the device is better than its numbers, is given as 1.
     """
     at_peak = np.array([one.flops for one in timed]) / device.device_spec.peak_flops_per_s
@@ -140,14 +143,18 @@ def fit(timed: Seq[Timed], device: Roofline) -> Roofline:
     num_sequences = np.array([one.kind.num_sequences for one in timed], float)
     measured = np.array([one.measured_s for one in timed])
     inverse = np.array([2.0, 2.0])  # of the efficiencies; where to begin
-    overheads = np.zeros(2)
+    prefills = np.array([one.kind.prefill > 0 for one in timed])
+    mixed = prefills & np.array([one.kind.batch > 0 for one in timed])
+    overheads = np.zeros(3)  # of a step that decodes, of one that prefills, of a sequence
     for _ in range(_ROUNDS):
         by_flops = at_peak * inverse[0] >= at_bandwidth * inverse[1]
+        by_prefill = prefills & (~mixed | bool(overheads[1] >= overheads[0]))
         columns = np.column_stack(
             [
                 np.where(by_flops, at_peak, 0.0),
                 np.where(by_flops, 0.0, at_bandwidth),
-                np.ones_like(measured),
+                np.where(by_prefill, 0.0, 1.0),
+                np.where(by_prefill, 1.0, 0.0),
                 num_sequences,
             ]
         )
@@ -162,8 +169,9 @@ def fit(timed: Seq[Timed], device: Roofline) -> Roofline:
         device,
         flops_efficiency=float(1 / inverse[0]),
         bandwidth_efficiency=float(1 / inverse[1]),
-        overhead_s=float(overheads[0]),
-        overhead_per_sequence_s=float(overheads[1]),
+        overhead_s=float(overheads[0]) if (~prefills).any() else device.overhead_s,
+        prefill_overhead_s=float(overheads[1]) if prefills.any() else device.prefill_overhead_s,
+        overhead_per_sequence_s=float(overheads[2]),
     )
 
 
@@ -184,8 +192,12 @@ def predicted_s(one: Timed, roofline: Roofline) -> float:
     """How long the roofline says that the step takes."""
     device = roofline.reached
     seconds = max(one.flops / device.peak_flops_per_s, one.bytes / device.bytes_per_s)
-    overheads_s = roofline.overhead_per_sequence_s * one.kind.num_sequences
-    return seconds + roofline.overhead_s + overheads_s
+    overhead_s = roofline.overhead_s
+    if one.kind.prefill:
+        overhead_s = step_overhead_s(
+            overhead_s, roofline.prefill_overhead_s, decodes=one.kind.batch > 0
+        )
+    return seconds + overhead_s + roofline.overhead_per_sequence_s * one.kind.num_sequences
 
 
 class Asked(NamedTuple):

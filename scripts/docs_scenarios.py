@@ -279,6 +279,7 @@ _LINES: Final = {
     "Torch.dtype": "of weights and KV; unset: `bfloat16` on CUDA, else `float32`",
     "Torch.threads": "of the model; unset: all cores but one",
     "Roofline.device": f"{', '.join(DEVICES)}, or its numbers",
+    "Roofline.prefill_overhead_s": "of a step that prefills; unset: `overhead_s`",
     "Roofline.flops_efficiency": "share of the peak that is reached",
     "Roofline.bandwidth_efficiency": "share of the bandwidth that is reached",
     "DeviceSpec.peak_flops_per_s": "dense, at the model's precision",
@@ -800,6 +801,7 @@ endpoint:
       flops_efficiency: 0.6
       bandwidth_efficiency: 0.8
       overhead_s: 0.0005
+      prefill_overhead_s: 0.01
       overhead_per_sequence_s: 0.00002
       memory_share: 0.9
 """,

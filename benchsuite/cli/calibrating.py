@@ -115,6 +115,8 @@ def _replay(measured: "Replayed", simulated: "Replayed") -> "Table":
 
 
 def _yaml(fitted: "Roofline") -> str:
+    prefill_s = fitted.prefill_overhead_s
+    prefill = "" if prefill_s is None else f"  prefill_overhead_s: {prefill_s:.9f}\n"
     return (
         "executor:\n"
         "  type: roofline\n"
@@ -122,5 +124,6 @@ def _yaml(fitted: "Roofline") -> str:
         f"  flops_efficiency: {fitted.flops_efficiency:.4f}\n"
         f"  bandwidth_efficiency: {fitted.bandwidth_efficiency:.4f}\n"
         f"  overhead_s: {fitted.overhead_s:.9f}\n"
+        f"{prefill}"
         f"  overhead_per_sequence_s: {fitted.overhead_per_sequence_s:.9f}\n"
     )

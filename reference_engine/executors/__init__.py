@@ -95,6 +95,9 @@ class Roofline(Spec, frozen=True, tag="roofline"):
     flops_efficiency: Efficiency = 1.0
     bandwidth_efficiency: Efficiency = 1.0
     overhead_s: Annotated[float, Meta(ge=0)] = 200e-6  # scheduling, launch and sampling of a step
+    prefill_overhead_s: Annotated[float, Meta(ge=0)] | None = (
+        None  # of one that prefills; None: overhead_s
+    )
     overhead_per_sequence_s: Annotated[float, Meta(ge=0)] = 0.0  # of a step, for each in it
     memory_share: Efficiency = 0.9  # of device memory, for weights and KV together
     link_bytes_per_s: Annotated[float, Meta(gt=0)] = 50e9  # into a worker: one 400 Gbit/s port
@@ -138,6 +141,7 @@ class Roofline(Spec, frozen=True, tag="roofline"):
             block_size=capacity.block_size,
             link_bytes_per_s=self.link_bytes_per_s,
             overhead_per_sequence_s=self.overhead_per_sequence_s,
+            prefill_overhead_s=self.prefill_overhead_s,
         )
 
 

@@ -21,8 +21,17 @@ _POSITION_STRIDE: Final = 0x9E3779B97F4A7C15
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
 
 
+def step_overhead_s(overhead_s: float, prefill_overhead_s: float | None, *, decodes: bool) -> float:
+    """Of a step that prefills: its own, or `overhead_s` if it has none. One that also `decodes`
+    takes the longer, so that work added to a step never shortens it.
+    """
+    if prefill_overhead_s is None:
+        return overhead_s
+    return max(overhead_s, prefill_overhead_s) if decodes else prefill_overhead_s
+
+
 class RooflineExecutor:
-    """Sleeps max(FLOPs / peak, bytes / bandwidth) + overhead_s for each step."""
+    """Sleeps max(FLOPs / peak, bytes / bandwidth) + overhead for each step."""
 
     has_logits = False
     looks_ahead = False
@@ -37,11 +46,13 @@ class RooflineExecutor:
         block_size: int = 16,
         link_bytes_per_s: float = 50e9,
         overhead_per_sequence_s: float = 0.0,
+        prefill_overhead_s: float | None = None,
     ) -> None:
         self._shape = shape
         self._vocab_size = shape.vocab_size
         self._device = device
         self._overhead_s = overhead_s
+        self._prefill_overhead_s = prefill_overhead_s
         self._overhead_per_sequence_s = overhead_per_sequence_s
         self._seed = seed
         self._block_bytes = block_size * shape.kv_bytes_per_token
@@ -52,6 +63,10 @@ class RooflineExecutor:
     def step_time_s(self, step: Step) -> float:
         """How long `step` takes; never less when work is added to it."""
         overhead_s = self._overhead_s
+        if step.prefill:
+            overhead_s = step_overhead_s(
+                overhead_s, self._prefill_overhead_s, decodes=bool(step.decode)
+            )
         if self._overhead_per_sequence_s:
             num_sequences = len(step.prefill) + len(step.decode)
             overhead_s += self._overhead_per_sequence_s * num_sequences

@@ -25,7 +25,8 @@ def steps(true: Roofline) -> list[Timed]:
     shape = PRESETS["llama-3-8b"]
     weights_bytes = shape.num_params * shape.dtype_bytes
     found = []
-    for prefill, batch in [(64, 0), (512, 0), (4096, 0), (0, 1), (0, 8), (0, 64), (0, 128)]:
+    alone = [(64, 0), (512, 0), (4096, 0), (0, 1), (0, 8), (0, 64), (0, 128)]
+    for prefill, batch in [*alone, (64, 8), (512, 64)]:
         tokens = prefill + batch
         moved = weights_bytes + batch * shape.kv_bytes_per_token * (1000 + batch)
         one = Timed(Kind(prefill, batch, 100), 2.0 * shape.num_params * tokens, moved, 0.0)
@@ -39,6 +40,25 @@ def test_a_roofline_is_found_again() -> None:
     for name in ("flops_efficiency", "bandwidth_efficiency", "overhead_s"):
         assert getattr(fitted, name) == pytest.approx(getattr(TRUE, name), rel=1e-3), name
     assert fitted.overhead_per_sequence_s == pytest.approx(2e-6, rel=1e-2)
+
+
+@pytest.mark.parametrize("prefill_overhead_s", [9e-3, 1e-4])
+def test_both_overheads_are_found_again(prefill_overhead_s: float) -> None:
+    """Of prefills and of decodes, whichever is the longer; a step with both takes that one."""
+    true = msgspec.structs.replace(TRUE, prefill_overhead_s=prefill_overhead_s)
+    fitted = calibration.fit(steps(true), Roofline(device="h200"))
+    for name in ("flops_efficiency", "bandwidth_efficiency", "overhead_s", "prefill_overhead_s"):
+        assert getattr(fitted, name) == pytest.approx(getattr(true, name), rel=1e-3), name
+
+
+def test_one_overhead_cannot_explain_two() -> None:
+    """As it was before: a decode's alone leaves a short prefill far off."""
+    true = msgspec.structs.replace(TRUE, prefill_overhead_s=9e-3)
+    timed = steps(true)
+    fitted = calibration.fit(timed, Roofline(device="h200"))
+    one = msgspec.structs.replace(fitted, prefill_overhead_s=None)
+    assert calibration.predicted_s(timed[0], one) < 0.6 * timed[0].measured_s
+    assert calibration.predicted_s(timed[0], fitted) == pytest.approx(timed[0].measured_s, rel=1e-3)
 
 
 def test_what_no_step_tells_of_stays_possible() -> None:

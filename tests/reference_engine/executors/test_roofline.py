@@ -36,6 +36,24 @@ def test_a_step_takes_its_cost_and_the_overhead() -> None:
     assert run_virtually(main) == step_cost(step, TINY).time_s(DEVICES["l4"]) + 0.25
 
 
+def test_prefills_have_an_overhead_of_their_own() -> None:
+    """With decodes beside it the longer of the two; without the key there is one for all."""
+    both = prefill(sequence(), 20)._replace(decode=(DecodeWork(sequence(1)),))
+    alone, decode = both._replace(decode=()), both._replace(prefill=())
+
+    def overhead_s(step: Step, **keys: float) -> float:
+        executor = RooflineExecutor(TINY, DEVICES["l4"], **keys)
+        return executor.step_time_s(step) - step_cost(step, TINY).time_s(DEVICES["l4"])
+
+    for longer, ends in [(3.0, (3.0, 3.0, 1.0)), (0.5, (0.5, 1.0, 1.0))]:
+        found = [
+            overhead_s(step, overhead_s=1.0, prefill_overhead_s=longer)
+            for step in (alone, both, decode)
+        ]
+        assert found == pytest.approx(ends)
+    assert [overhead_s(step, overhead_s=1.0) for step in (alone, both)] == pytest.approx([1, 1])
+
+
 def test_efficiencies_scale_their_own_bound() -> None:
     """Half the bandwidth doubles a decode's time; half the peak leaves it alone."""
     one = sequence()
