@@ -204,3 +204,74 @@ def test_a_failed_installation_fails(tmp_path: Path) -> None:
     assert ended.failed
     assert ended.used == {}
     assert ended.outputs["exit-code"] == ""
+
+
+# --- recipes of the page: steps that users copy into their workflow ---------------------------
+
+GH = """#!/bin/sh
+printf '%s\\n' "$*" >> calls
+case "$*" in
+    *--paginate*) cat existing ;;
+    "run list"*) echo 77 ;;
+esac
+"""
+
+
+def recipe(words: str) -> str:
+    """The shell of the one step of docs/action.md that holds `words`."""
+    found = re.findall(
+        r"^```yml\n(.*?)^```$", (ROOT / "docs" / "action.md").read_text(), re.S | re.M
+    )
+    (text,) = [one for one in found if words in one]
+    (step,) = composite.YAML(typ="safe", pure=True).load(text)
+    assert "${{" not in step["run"]
+    return str(step["run"])
+
+
+def copied(words: str, folder: Path, **environment: str) -> list[str]:
+    """What the step asks of `gh`, call by call; its shell is sound."""
+    (folder / "gh").write_text(GH)
+    (folder / "gh").chmod(0o755)
+    script = recipe(words)
+    for command in (["shellcheck", "--shell=bash", "-"], ["bash", "-e", "-o", "pipefail"]):
+        ended = subprocess.run(
+            command,
+            input=script,
+            cwd=folder,
+            env={
+                "PATH": f"{folder}:{BIN}:/usr/bin:/bin",
+                "GITHUB_REPOSITORY": "o/r",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    return (folder / "calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("existing", "last"),
+    [
+        ("", "api --silent repos/o/r/issues/5/comments --field body=@comment.md"),
+        (
+            "9\n12\n",
+            "api --silent --method PATCH repos/o/r/issues/comments/9 --field body=@comment.md",
+        ),
+    ],
+    ids=["first", "again"],
+)
+def test_one_comment_is_kept_up_to_date(tmp_path: Path, existing: str, last: str) -> None:
+    (tmp_path / "existing").write_text(existing)
+    (tmp_path / "summary.md").write_text("all is well\n")
+    calls = copied("mark=", tmp_path, PULL="5", RESULT=str(tmp_path / "ci.json"))
+    assert calls[-1] == last
+    assert 'startswith("<!-- benchsuite -->")' in calls[0]
+    assert (tmp_path / "comment.md").read_text() == "<!-- benchsuite -->\nall is well\n"
+
+
+def test_the_baseline_is_that_of_the_last_run_that_passed(tmp_path: Path) -> None:
+    calls = copied("gh run download", tmp_path, WORKFLOW="baseline.yml")
+    assert "--branch main --status success --limit 1" in calls[0]
+    assert calls[1] == "run download 77 --repo o/r --name baseline"

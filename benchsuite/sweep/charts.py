@@ -36,10 +36,13 @@ class _Line(NamedTuple):
 def sweep_charts(runs: Sequence[Run]) -> tuple[Chart, ...]:
     """What there is to show of valid runs: an invalid one does not describe the server."""
     valid = [run for run in runs if run.result.verdict == "valid"]
+    is_hidden = any(_value(run, "ttfo") != _value(run, "ttft") for run in valid)
+    thinking = valid if is_hidden else []  # without thinking the first token is visible
     drawn = (
         _over_load(valid, "attainment", "What share met every target?", "share of requests"),
         _over_load(valid, "good_rate", "How many met every target per second?", "requests/s"),
         _over_load(valid, "ttft", "How long until the first token?", "median, ms"),
+        _over_load(thinking, "ttfo", "How long until the first visible word?", "median, ms"),
         _over_load(valid, "tpot", "How fast do the other tokens follow?", "median, ms per token"),
         _over_load(valid, "output_token_rate", "How many tokens came out?", "tokens/s"),
         _pareto(valid),

@@ -143,7 +143,8 @@ def table(runs: Sequence[Run]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], 
             summary = run.result.summaries.get(metric)
             value = getattr(summary, column) if summary is not None else None
             cells.append("–" if value is None else bare(value, of))
-        verdict = ("✓ " if run.result.verdict == "valid" else "✗ ") + run.result.verdict
+        mark = "✓" if run.result.verdict == "valid" else "✗"
+        verdict = f"{mark}\u00a0{run.result.verdict}"  # on one line
         rows.append((run.title, verdict, *cells))
     return ("run", "verdict", *head), tuple(rows)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
+from msgspec.structs import replace
 
 from benchsuite.metrics.base import Summary
 from benchsuite.metrics.goodput import Goal, Goodput, Rate
@@ -70,7 +71,7 @@ def test_an_invalid_run_is_in_the_table_and_in_no_chart(tmp_path: Path) -> None:
     invalid = Run(bad.title, bad.overrides, make_result(make_data(5, 5), verdict="invalid"))
     assert sweep_charts([good, invalid]) == ()
     _, rows = report.table([good, invalid])
-    assert [row[1] for row in rows] == ["✓ valid", "✗ invalid"]
+    assert [row[1] for row in rows] == ["✓\u00a0valid", "✗\u00a0invalid"]
 
 
 def found(rates: tuple[Rate, ...], interval: tuple[float | None, float | None]) -> Found:
@@ -155,3 +156,15 @@ def test_efforts_stand_by_what_they_ask() -> None:
     assert [one.title for one in ordered] == [
         f"effort={word}" for word in ("none", "low", "medium", "high")
     ]
+
+
+def test_the_first_visible_word_is_drawn_where_thinking_precedes_it() -> None:
+    def at(rate: str, ttfo_s: float) -> Run:
+        plain = run(rate, 1.0, 1, 1)
+        told = plain.result.summaries
+        summaries = told | {"ttfo": replace(told["ttft"], metric="ttfo", p50=ttfo_s)}
+        return plain._replace(result=replace(plain.result, summaries=summaries))
+
+    drawn = figure([at("1", 1.0), at("2", 3.0)], "sweep-ttfo").data
+    assert [list(trace.y) for trace in drawn if trace.mode == "markers"] == [[1000, 3000]]
+    assert "sweep-ttfo" not in {chart.key for chart in sweep_charts([at("1", 1.0), at("2", 1.0)])}
