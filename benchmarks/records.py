@@ -65,9 +65,7 @@ def make_spool(path: Path, num_requests: int, answer: list[bytes], num_tokens: i
 
 def records(rows: list[tuple[Asked, Exchange]], responses: list[Response]) -> Iterator[Record]:
     for (ask, sent), response in zip(rows, responses, strict=True):
-        yield requests_file.record_of(
-            ask, sent, response, start_s=0.0, correct=None, keep_text=False
-        )
+        yield requests_file.record_of(ask, sent, response, start_s=0.0, keep_text=False)
 
 
 def everything(spool: Path, target: Path) -> None:
@@ -75,7 +73,7 @@ def everything(spool: Path, target: Path) -> None:
     requests_file.write(
         (
             requests_file.record_of(
-                ask, sent, ENDPOINT.decode(sent, len), start_s=0.0, correct=None, keep_text=False
+                ask, sent, ENDPOINT.decode(sent, len), start_s=0.0, keep_text=False
             )
             for ask, sent in read_spool(spool)
         ),

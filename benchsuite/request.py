@@ -28,6 +28,7 @@ __all__ = [
     "Part",
     "PlannedResult",
     "Prompt",
+    "Question",
     "Rendered",
     "Request",
     "Scripted",
@@ -78,6 +79,13 @@ class PlannedResult(Struct, frozen=True):
     exit_code: int = 0
 
 
+class Question(Struct, frozen=True):
+    """One of several that a prompt asks, each by its number in it, from 1."""
+
+    id: int  # rounds of votes ask it again, under other numbers
+    expected: str
+
+
 class Request(Struct, frozen=True):
     """One API call."""
 
@@ -92,6 +100,7 @@ class Request(Struct, frozen=True):
     model: str | None = None  # instead of the endpoint's, such as a LoRA adapter's name
     expected: str | None = None  # checkable answer, if any
     grader: Grader | None = None  # how it is checked
+    batch: tuple[Question, ...] = ()  # instead of `expected`, where the prompt asks several
     tools: tuple[Tool, ...] = ()  # that the model may call
     tool_choice: str | None = None  # auto, none, required, or a tool's name; None: not said
     effort: str | None = None  # of reasoning: none, minimal, low, medium, high ...; None: not said
@@ -99,7 +108,7 @@ class Request(Struct, frozen=True):
     num_samples: int = 1  # answers to the prompt that are asked for at once (n)
     is_batch: bool = False  # every message of the prompt is a prompt of its own
     results: tuple[PlannedResult, ...] = ()  # of tools, that are new in this prompt
-    group: int | None = None  # requests with the same prompt: a rollout's samples
+    group: int | None = None  # requests that ask the same: a rollout's samples, rounds of votes
 
 
 class Session(Struct, frozen=True):

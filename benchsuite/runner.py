@@ -21,11 +21,10 @@ from rich.console import Console
 
 from benchsuite.endpoints.reference_engine import EMIT_LOG_NAME
 from benchsuite.errors import InterruptedRunError, RunError, ScenarioError
-from benchsuite.exchange import Response
 from benchsuite.loadgen import workers
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.workers import Ended
-from benchsuite.metrics.quality import answer_of, grade
+from benchsuite.metrics.grading import grades_of
 from benchsuite.metrics.statistics import measurement_window
 from benchsuite.records import arrow, telemetry
 from benchsuite.records import client as client_file
@@ -142,24 +141,14 @@ def _records(scenario: Scenario, spool: Path) -> Iterator[Record]:
             continue  # its worker was killed before the head of the file was written
         for asked, exchange in read_spool(path):
             response = scenario.endpoint.decode(exchange, count)
-            correct = answer = None
-            if asked.grader is not None and _is_final(response):
-                answer = answer_of(asked.grader, response.text)
-                correct = grade(asked.grader, response.text, asked.expected or "")
             yield requests_file.record_of(
                 asked,
                 exchange,
                 response,
                 start_s=start_s,
-                correct=correct,
-                answer=answer,
+                grades=grades_of(asked, response),
                 keep_text=scenario.capture == "text",
             )
-
-
-def _is_final(response: Response) -> bool:
-    """Whether it is an answer to grade: none of an agent's turns that call a tool first."""
-    return response.error_class is None and not response.tool_calls
 
 
 def report(folder: Path) -> RunResult:

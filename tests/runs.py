@@ -77,7 +77,7 @@ def never_sent(request_id: int = 0, **changes: Any) -> Record:
 def table(*records: Record) -> pa.Table:
     """What `requests.parquet` would hold."""
     columns = {name: [getattr(each, name) for each in records] for name in SCHEMA.names}
-    for name in ("tool_calls", "tool_results"):
+    for name in ("tool_calls", "tool_results", "grades"):
         columns[name] = [to_builtins(each) for each in columns[name]]
     return pa.Table.from_pydict(columns, schema=SCHEMA)
 

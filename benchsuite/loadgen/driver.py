@@ -512,6 +512,8 @@ class Driver:
             must_reach_asked=request.ignore_eos,
             expected=request.expected,
             grader=request.grader,
+            batch=msgspec.json.encode(request.batch).decode() if request.batch else None,
+            num_questions=len(request.batch) or 1,
         )
 
 

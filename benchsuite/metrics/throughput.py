@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchsuite.records.table import BoolArray, FloatArray, RunData
+from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
 
 
 def request_rate(data: RunData) -> FloatArray:
@@ -62,10 +62,11 @@ def lacks_reasoning(data: RunData) -> str | None:
     return None if (data.reasoning_tokens > 0).any() else "the server reported no reasoning tokens"
 
 
-def ended_per_second(chosen: BoolArray, data: RunData) -> FloatArray:
-    """The chosen requests that ended inside the window, per second of it, [1]."""
-    ended = chosen & _inside(data.finished_s, data)
-    return _per_second(float(np.count_nonzero(ended)), data)
+def ended_per_second(amount: BoolArray | IntArray, data: RunData) -> FloatArray:
+    """What requests that ended inside the window bring, per second of it, [1]. `amount`: of each,
+    [n], or which of them count."""
+    ended = amount * _inside(data.finished_s, data)
+    return _per_second(float(np.sum(ended)), data)
 
 
 def prompt_tokens_inside(data: RunData) -> float:

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from benchsuite.exchange import Numbers
+from benchsuite.records.grades import Grade
 from benchsuite.records.tool_events import JudgedCall
 from benchsuite.tools.base import ToolResult
 
@@ -50,7 +51,7 @@ class Record(Struct, frozen=True, kw_only=True):
     http_status: int | None
     error_class: str | None
     error: str | None
-    correct: bool | None  # graded answer, where the request had one
+    correct: bool | None  # graded answer, where the request asked for one
     bytes_received: int
     output_text: str | None  # kept only when the scenario says `capture: text`
     reasoning_text: str | None = None  # likewise
@@ -60,6 +61,7 @@ class Record(Struct, frozen=True, kw_only=True):
     audio_tokens: int | None = None
     tool_calls: tuple[JudgedCall, ...] = ()  # of this answer
     tool_results: tuple[ToolResult, ...] = ()  # that this request brought: of the answer before
-    group: int | None = None  # requests with the same prompt: a rollout's samples
+    group: int | None = None  # requests that ask the same: a rollout's samples, rounds of votes
     answer: str | None = None  # what the grader took for the answer
     num_items: int = 1  # answers asked for at once; their tokens are counted together
+    grades: tuple[Grade, ...] = ()  # instead of `correct` and `answer`, where it asked for several

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from benchsuite.errors import RunError
 from benchsuite.exchange import Exchange, Response, http_status, joined
 from benchsuite.records import arrow, tool_events
+from benchsuite.records.grades import GRADES, Grade
 from benchsuite.records.record import Record, Status
 from benchsuite.records.spool import Asked
 
@@ -71,6 +72,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "group": pa.int64(),
     "answer": pa.string(),
     "num_items": pa.int32(),
+    "grades": GRADES,
 }
 OVER_CHUNKS: Final = frozenset(
     name
@@ -89,13 +91,13 @@ def record_of(
     response: Response,
     *,
     start_s: float,
-    correct: bool | None,
-    answer: str | None = None,
+    grades: tuple[Grade, ...] = (),
     keep_text: bool,
 ) -> Record:
     """One request's record; times from the loop's clock become seconds from the run's start."""
     usage, chunks = response.usage, response.columns
     read = np.array(chunks.read, dtype=np.int32)
+    alone = grades[0] if len(grades) == 1 and asked.batch is None else None
     return Record(
         request_id=asked.request_id,
         session_id=asked.session_id,
@@ -129,7 +131,7 @@ def record_of(
         http_status=http_status(exchange),
         error_class=response.error_class,
         error=response.error[:_ERROR_CHARS] if response.error else None,
-        correct=correct,
+        correct=alone.correct if alone else None,
         bytes_received=len(joined(exchange.reads).raw),
         output_text=response.text if keep_text else None,
         reasoning_text=response.reasoning if keep_text else None,
@@ -140,8 +142,9 @@ def record_of(
         tool_calls=tool_events.judged(response, asked.tools),
         tool_results=tool_events.brought(asked.tool_results, start_s, keep_text=keep_text),
         group=asked.group,
-        answer=answer,
-        num_items=asked.num_items,
+        answer=alone.answer if alone else None,
+        num_items=asked.num_items * asked.num_questions,
+        grades=() if alone else grades,
     )
 
 

@@ -43,6 +43,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     must_reach_asked: bool
     expected: str | None
     grader: str | None
+    batch: str | None = None  # questions of the prompt, as JSON; None: it is one
+    num_questions: int = 1  # in the prompt
     bytes_sent: int = 0  # of the body
     num_images: int = 0  # frames of videos included
     num_items: int = 1  # answers asked for at once: samples, or one for each prompt of a batch
@@ -68,6 +70,8 @@ _SCHEMA: Final = pa.schema(
         ("must_reach_asked", pa.bool_()),
         ("expected", pa.string()),
         ("grader", pa.string()),
+        ("batch", pa.string()),
+        ("num_questions", pa.int32()),
         ("bytes_sent", pa.int64()),
         ("num_images", pa.int32()),
         ("num_items", pa.int32()),

@@ -19,7 +19,8 @@ import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
 from benchsuite.exchange import Kind
-from benchsuite.records import arrow
+from benchsuite.records import arrow, grades
+from benchsuite.records.grades import Grades
 
 LONG_BYTES: Final = 1 << 27  # a column over chunks that is longer lies in a file
 PIECE_CHUNKS: Final = 1 << 20
@@ -93,7 +94,7 @@ class RunData:
     finish_reason: tuple[str, ...]  # [n]; "" where there was none
     tokens_from: tuple[str, ...]  # [n]
     stamp_source: tuple[str, ...]  # [n]
-    correct: IntArray  # [n]; 1, 0, or -1: not graded
+    correct: IntArray  # [n]; 1, 0, or -1: not graded, or in `item_grades`
     chunk_start: IntArray  # [n + 1]
     chunk_s: FloatArray  # [chunks]
     chunk_tokens: Int32Array  # [chunks]
@@ -112,6 +113,7 @@ class RunData:
     group: IntArray | None = None  # [n]; requests with the same prompt; -1: its own
     tools: ToolUse | None = None  # None: none was called
     items: IntArray | None = None  # [n]; answers asked for at once; None: one each
+    item_grades: Grades | None = None  # of requests for several answers; None: there are none
     _found: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -139,7 +141,8 @@ class RunData:
 
     def pieces(self) -> Iterator["RunData"]:
         """The same requests as runs of about PIECE_CHUNKS chunks, one after the other: itself where
-        it is no longer. Window, plan and telemetry are those of the whole, `tools` are left out."""
+        it is no longer. Window, plan and telemetry are those of the whole; `tools` and
+        `item_grades` are left out."""
         if len(self.chunk_s) <= WHOLE_CHUNKS:
             yield self
             return
@@ -155,6 +158,7 @@ class RunData:
         start = self.chunk_start[first : end + 1]
         chunks = slice(int(start[0]), int(start[-1]))
         cut: dict[str, Any] = {"chunk_start": start - start[0], "tools": None}
+        cut["item_grades"] = None
         for name in _COLUMNS:
             values = getattr(self, name)
             cut[name] = None if values is None else values[first:end]
@@ -208,6 +212,7 @@ class RunData:
             chunk_read=columns.lists("chunk_read")[1].astype(np.int32, copy=False),
             chunk_lag_s=_lags(chunk_start, *columns.lists("chunk_lag_s")),
             tools=_tool_use(columns),
+            item_grades=grades.columns(columns.rows("grades")),
             group=columns.integers("group") if "group" in table.column_names else None,
             window_s=window_s,
             images=columns.integers("num_images") if "num_images" in table.column_names else None,
@@ -315,7 +320,7 @@ _COLUMNS = tuple(
     one.name
     for one in fields(RunData)
     if one.name not in (*_CHUNK_COLUMNS, "chunk_start", "window_s", "num_planned")
-    and one.name not in ("planned_due_s", "partial", "samples", "tools", "_found")
+    and one.name not in ("planned_due_s", "partial", "samples", "tools", "item_grades", "_found")
 )
 _INTEGERS = (
     "request_id",

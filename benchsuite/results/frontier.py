@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from benchsuite.errors import RunError
+from benchsuite.metrics.answers import counted_grades
 from benchsuite.metrics.base import Interval
 from benchsuite.metrics.statistics import MIN_SESSIONS, percentile_interval, resampled
 from benchsuite.metrics.throughput import request_rate
@@ -27,10 +28,10 @@ class Measured(NamedTuple):
 
     name: str
     group: str  # runs of one group are one curve
-    request_rate: float  # per second
+    request_rate: float  # per second; of answers, where requests asked for several
     prompt: IntArray  # [k]; the same number is the same question in every run
     is_right: BoolArray  # [k]
-    tokens: IntArray  # [k]; of the answer
+    tokens: IntArray | FloatArray  # [k]; of the answer; its share, where several came at once
 
 
 class Point(Struct, frozen=True, kw_only=True):
@@ -71,18 +72,18 @@ class Frontier(Struct, frozen=True, kw_only=True):
 
 def measured(name: str, group: str, data: RunData) -> Measured:
     """Of the graded answers in the window. Raises RunError if there are none, or of forced ends."""
-    graded = data.in_window & data.ok & (data.correct >= 0)
-    if not graded.any():
+    grades = data.once(counted_grades)
+    if not len(grades.request):
         raise RunError(f"{name}: no answer was graded")
     if data.must_reach_asked.any():
         raise RunError(f"{name}: {_NOT_NATURAL}")
     return Measured(
         name,
         group,
-        float(request_rate(data)[0]),
-        data.request_id[graded],
-        data.correct[graded] == 1,
-        data.output_tokens[graded],
+        float(request_rate(data)[0]) * len(grades.request) / len(np.unique(grades.request)),
+        data.request_id[grades.request] if data.item_grades is None else grades.question,
+        grades.is_right,
+        data.output_tokens[grades.request] / data.num_items[grades.request],
     )
 
 

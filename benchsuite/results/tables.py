@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchsuite.metrics import METRICS
+from benchsuite.metrics.answers import num_right
 from benchsuite.metrics.base import Summary
 from benchsuite.metrics.overlap import in_decode, in_prefill, means_between
 from benchsuite.records.table import RunData
@@ -47,6 +48,7 @@ _COLUMNS: Final = (
     "tokens_from",
     "stamp_source",
     "correct",
+    "num_items",
 )
 _UNKNOWN_BELOW_0: Final = frozenset({"cached_tokens", "correct"})
 
@@ -74,11 +76,13 @@ def _requests_csv(data: RunData) -> Iterator[str]:
     metrics = [metric for metric in METRICS if metric.shape == "request"]
     columns = [getattr(data, name) for name in _COLUMNS]
     values = [metric.values(data) for metric in metrics]
-    yield _csv([*_COLUMNS, *(_with_unit(metric.name, metric.unit) for metric in metrics)], [])
+    right = num_right(data)
+    head = [*_COLUMNS, "num_right"]
+    yield _csv([*head, *(_with_unit(metric.name, metric.unit) for metric in metrics)], [])
     for start in range(0, len(data), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         cells = [_column(name, one[rows]) for name, one in zip(_COLUMNS, columns, strict=True)]
-        yield _rows([*cells, *(_cells(one[rows]) for one in values)])
+        yield _rows([*cells, right[rows].tolist(), *(_cells(one[rows]) for one in values)])
 
 
 def concurrency_csv(data: RunData) -> str:

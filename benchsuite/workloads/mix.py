@@ -86,7 +86,9 @@ class Mix(Spec, frozen=True, tag="mix"):
             yield name
 
     def _told(self, name: str, part: Part, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
-        """The part's own sessions, with what they tell the server."""
+        """The part's own sessions, with what they tell the server. Questions and groups of a part
+        have numbers that no other part uses."""
+        place = list(self.parts).index(name)
         levels = priorities.drawn(part.priority, streams.rng(seed, "priority"))
         for session in part.workload.sessions(tokenizer, seed):
             requests = tuple(
@@ -96,6 +98,13 @@ class Mix(Spec, frozen=True, tag="mix"):
                     priority=next(levels),
                     tenant=part.tenant,
                     model=part.model,
+                    group=None
+                    if request.group is None
+                    else request.group * len(self.parts) + place,
+                    batch=tuple(
+                        replace(question, id=question.id * len(self.parts) + place)
+                        for question in request.batch
+                    ),
                 )
                 for request in session.requests
             )

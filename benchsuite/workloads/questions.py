@@ -3,17 +3,25 @@
 import re
 import string
 from collections.abc import Iterator
+from itertools import islice, repeat
 from typing import ClassVar, Final
 
 import msgspec
+import numpy as np
+from msgspec.structs import replace
 
+from benchsuite import streams
 from benchsuite.errors import TraceError
-from benchsuite.request import Grader, Message, Request, Scripted, Session
+from benchsuite.request import Grader, Message, Question, Request, Scripted, Session
 from benchsuite.spec import Count, DataPath, Spec
 from benchsuite.workloads.formats.reading import lines
 from benchsuite.workloads.tokenizer import Tokenizer
 
 _LETTERS: Final = string.ascii_uppercase
+_EACH: Final = (
+    "Answer each of the following questions. Begin each answer on a new line with the question's "
+    "number in square brackets, such as [1].\n\n"
+)
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 
 
@@ -25,7 +33,14 @@ class Questions(Spec, frozen=True, tag="questions"):
     fields in it (`code`: a program with `{code}` where the model's belongs). `template` is what is
     sent, with `{question}` in its place; a list in the field `choices` follows it, a letter before
     each. `grader`: `exact`, `number`, `choice`, `contains`, `math` (needs the extra `grading`) or
-    `code`. Each question is asked `samples` times, in requests of one `group`.
+    `code`. Each question is asked `samples` times, in requests of one `group`; with
+    `samples_per_request` so many of them are one request for several choices (`n`).
+
+    With `batch_size` a request asks so many questions of the file at once (BatchPrompt,
+    arXiv:2309.00384), the last one what is left: `{question}` is then a demand to answer each
+    behind its number in brackets, and the questions behind theirs. Each is graded on its own; one
+    whose number does not come is wrong. `max_output_tokens` is for each. The samples are rounds of
+    votes: each but the first puts a batch's questions in an order of its own, from the seed.
     """
 
     is_endless: ClassVar[bool] = False
@@ -40,33 +55,65 @@ class Questions(Spec, frozen=True, tag="questions"):
     choices: str | None = None  # the field that holds a list to choose from
     template: str = "{question}"
     samples: Count = 1  # how often each question is asked: a rollout
+    samples_per_request: Count = 1  # `samples` is a multiple of it
+    batch_size: Count = 1  # questions in one request
     effort: str | None = None  # of reasoning: none, low, medium, high ...; unset: not said
     thinking_budget: Count | None = None  # most tokens of reasoning; unset: not said
 
     def __post_init__(self) -> None:
         if "{question}" not in self.template:
             raise ValueError("template: expected {question} in it")
+        if self.samples % self.samples_per_request:
+            raise ValueError("samples: expected a multiple of samples_per_request")
 
     def sessions(self, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
-        next_id = 0
-        for index, (number, line) in enumerate(lines(self.path)):
-            question, expected = self._row(number, line)
-            text = self.template.replace("{question}", question)
-            num_tokens = tokenizer.count(text)
-            for _ in range(self.samples):
-                request = Request(
-                    id=next_id,
-                    prompt=Scripted((Message("user", text),), num_tokens),
-                    prompt_tokens=num_tokens,
-                    max_output_tokens=self.max_output_tokens,
-                    expected=expected,
-                    grader=self.grader,
-                    effort=self.effort,
-                    thinking_budget=self.thinking_budget,
-                    group=index if self.samples > 1 else None,
+        rows = (self._row(number, line) for number, line in lines(self.path))
+        if self.batch_size > 1:
+            asked = self._batches(rows, tokenizer, seed)
+        else:
+            asked = self._singles(rows, tokenizer)
+        for next_id, request in enumerate(asked):
+            yield Session(next_id, (replace(request, id=next_id),))
+
+    def _singles(self, rows: Iterator[tuple[str, str]], tokenizer: Tokenizer) -> Iterator[Request]:
+        for index, (text, expected) in enumerate(rows):
+            request = replace(self._request(text, tokenizer, index), expected=expected)
+            yield from repeat(request, self.samples // self.samples_per_request)
+
+    def _batches(
+        self, rows: Iterator[tuple[str, str]], tokenizer: Tokenizer, seed: int
+    ) -> Iterator[Request]:
+        numbered = enumerate(rows)
+        batches = iter(lambda: list(islice(numbered, self.batch_size)), [])
+        for index, batch in enumerate(batches):
+            for turn in range(self.samples // self.samples_per_request):
+                order = np.arange(len(batch))
+                if turn:
+                    order = streams.rng(seed, "batch", index, turn).permutation(order)
+                asked = [batch[place] for place in order.tolist()]
+                text = "\n\n".join(
+                    f"[{number}] {question}" for number, (_, (question, _)) in enumerate(asked, 1)
                 )
-                yield Session(next_id, (request,))
-                next_id += 1
+                yield replace(
+                    self._request(_EACH + text, tokenizer, index),
+                    max_output_tokens=self.max_output_tokens * len(batch),
+                    batch=tuple(Question(row, expected) for row, (_, expected) in asked),
+                )
+
+    def _request(self, text: str, tokenizer: Tokenizer, index: int) -> Request:
+        text = self.template.replace("{question}", text)
+        num_tokens = tokenizer.count(text)
+        return Request(
+            id=0,
+            prompt=Scripted((Message("user", text),), num_tokens),
+            prompt_tokens=num_tokens,
+            max_output_tokens=self.max_output_tokens,
+            grader=self.grader,
+            effort=self.effort,
+            thinking_budget=self.thinking_budget,
+            num_samples=self.samples_per_request,
+            group=index if self.samples > 1 else None,
+        )
 
     def notes(self) -> tuple[str, ...]:
         return ()

@@ -205,6 +205,7 @@ class Trace(Spec, frozen=True, tag="trace"):
             effort=row.effort,
             thinking_budget=row.thinking_budget,
             num_samples=row.num_samples,
+            group=ids[turn] if row.num_samples > 1 else None,
         )
 
     def _output_tokens(self, reply_tokens: int | None) -> int:

@@ -132,7 +132,6 @@ def drive(server: Server, session: Session) -> list[Record]:
             exchange,
             ENDPOINT.decode(exchange, count_tokens),
             start_s=10.0,
-            correct=None,
             keep_text=True,
         )
         for asked, exchange in rows

@@ -39,7 +39,7 @@ def record(columns: Chunks, lag_s: list[float], num_items: int = 1) -> Record:
         lag_s=lag_s,
     )
     response = Response(columns, None, "chunks", "stop", None, None)
-    return requests.record_of(asked, sent, response, start_s=10.0, correct=None, keep_text=True)
+    return requests.record_of(asked, sent, response, start_s=10.0, keep_text=True)
 
 
 @pytest.mark.parametrize("lag_s", [[], [0.25, 0.5, 0.75]])

@@ -146,3 +146,34 @@ def test_what_cannot_be_is_refused(change):
     written = {"path": "q", "grader": "exact", "max_output_tokens": 1} | change
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(written, Questions)
+
+
+def test_a_batch_asks_several_questions_behind_their_numbers(tmp_path):
+    """The last one what is left; later rounds in another order; each answer keeps its question."""
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(f'{{"question": "q{i}?", "answer": "{i}"}}\n' for i in range(10)))
+    asked = {"path": str(path), "grader": "number", "max_output_tokens": 5}
+    found = requests(Questions(**asked, batch_size=8, samples=4, samples_per_request=2))
+    sizes = [(len(one.batch), one.max_output_tokens, one.group, one.num_samples) for one in found]
+    assert sizes == [(8, 40, 0, 2)] * 2 + [(2, 10, 1, 2)] * 2
+    orders = [[question.id for question in one.batch] for one in found]
+    assert orders[0] == list(range(8)) != orders[1]
+    assert sorted(orders[1]) == orders[0]
+    for request in found:
+        text = request.prompt.render()[0][0].content
+        for number, question in enumerate(request.batch, start=1):
+            assert f"\n[{number}] q{question.id}?" in text
+            assert question.expected == str(question.id)
+
+
+def test_samples_may_be_choices_of_one_request():
+    """Half as many requests for two each; the same question keeps its group."""
+    asked = {"path": str(GSM8K), "grader": "number", "max_output_tokens": 9}
+    once = requests(Questions(**asked))
+    found = requests(Questions(**asked, samples=4, samples_per_request=2))
+    assert [(one.group, one.num_samples) for one in found] == [
+        (i // 2, 2) for i in range(2 * len(once))
+    ]
+    written = {**asked, "samples": 3, "samples_per_request": 2}
+    with pytest.raises(msgspec.ValidationError, match="multiple of samples_per_request"):
+        msgspec.convert(written, Questions)
