@@ -211,6 +211,7 @@ def _inner(arguments: list[str]) -> Cost:
 
 def measure(given: argparse.Namespace) -> None:
     cores = sorted(os.sched_getaffinity(0))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
     options = f"--tokens {given.tokens} --events-per-write {given.events_per_write}"
     pinned = ["taskset", "-c", str(cores[-1]), sys.executable, str(HERE / "firehose.py")]
     server = subprocess.Popen(

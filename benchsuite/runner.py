@@ -32,7 +32,6 @@ from benchsuite.records import requests as requests_file
 from benchsuite.records.record import Record
 from benchsuite.records.spool import read_facts, read_spool
 from benchsuite.records.table import RunData
-from benchsuite.report import html
 from benchsuite.results import curve, tables, truth
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
@@ -156,6 +155,8 @@ def report(folder: Path) -> RunResult:
     result, data = analyse(folder)
     result.save(folder)
     tables.write(result, data, folder)
+    from benchsuite.report import html  # a fifth of all a run imports: not before the numbers stand
+
     html.write(result, data, folder / "report.html")
     return result
 

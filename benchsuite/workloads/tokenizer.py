@@ -127,7 +127,7 @@ class _Corpus:
         """How many tokens each word has within a text, where a space stands before it."""
         is_new = self._tokens[ids] < 0
         if is_new.any():
-            new = np.unique(ids[is_new])
+            new = sorted(set(ids[is_new].tolist()))
             words = [self._word[i] for i in new]
             self._learn([word for word in words if word not in self._inside])
             self._tokens[new] = [len(self._inside[word]) for word in words]
@@ -186,8 +186,10 @@ class Tokenizer:
         return [len(encoding) for encoding in encodings]
 
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
-        encodings = self._raw.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        if len(texts) == 1:  # without the offsets of tokens, which long texts have many of
+            return [self._raw.encode_batch_fast(list(texts), add_special_tokens=False)[0].ids]
+        # Several are words: waking a thread on each core for them costs more than encoding them.
+        return [self._raw.encode(text, add_special_tokens=False).ids for text in texts]
 
     def encode(self, text: str) -> list[int]:
         return list(self._raw.encode(text, add_special_tokens=False).ids)
