@@ -9,7 +9,8 @@ import ssl
 from typing import NamedTuple
 
 from benchsuite.endpoints.http_framing import ResponseEnd
-from benchsuite.endpoints.wire import READ_BYTES, request_head, target
+from benchsuite.endpoints.http_request import request_head, target
+from benchsuite.endpoints.wire import READ_BYTES
 
 
 class Answer(NamedTuple):

@@ -15,103 +15,39 @@ http_<status>; encoding; content_type; server_error (said inside a stream that b
 malformed_event; malformed_sse; truncated; invalid_utf8; extra_choices, missing_choices.
 """
 
-import json
 import re
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import Raw, Struct
 
 from benchsuite.endpoints import http_framing, sse
 from benchsuite.endpoints.attribution import Attribution, attribute, in_proportion
 from benchsuite.endpoints.openai_body import chat_body, completions_body
+from benchsuite.endpoints.openai_message import (
+    Choice,
+    Delta,
+    Message,
+    Timings,
+    UsageFields,
+    believed,
+    decode,
+    read_message,
+    stages_of,
+    usage_of,
+)
+from benchsuite.endpoints.openai_refusal import MAX_ERROR_CHARS, error_text, refusal
 from benchsuite.endpoints.plain_stream import NotPlainError, PlainStream
 from benchsuite.endpoints.tool_calls import tool_calls
-from benchsuite.exchange import Chunks, Exchange, Kind, Response, TokenCounter, Usage
+from benchsuite.exchange import Chunks, Exchange, Kind, Response, TokenCounter
 
 __all__ = ["chat_body", "completions_body", "decode_stream", "error_text", "has_token"]
-
-MAX_ERROR_CHARS: Final = 200
-MAX_ERROR_BYTES: Final = 64 * 1024
-MAX_COUNT: Final = 10**7
-"""Token counts beyond this are not believed."""
 
 _CONTENT_TYPES: Final = frozenset(("text/event-stream", "application/json", ""))
 
 
-class _Function(Struct, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCall(Struct, gc=False):
-    function: _Function | None = None
-
-
-class _Delta(Struct, gc=False):
-    """New text of a choice, or (not streamed) all of it."""
-
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    function_call: _Function | None = None
-
-
-class _Choice(Struct, gc=False):
-    index: int = 0
-    delta: _Delta | None = None
-    message: _Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _PromptDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    image_tokens: int | None = None
-    audio_tokens: int | None = None
-
-
-class _OutputDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-
-class _Timings(Struct, gc=False):
-    """llama.cpp's own, and beside them what our engine says."""
-
-    prompt_ms: float | None = None
-    predicted_ms: float | None = None
-    queue_ms: float | None = None
-    encode_ms: float | None = None
-    transfer_ms: float | None = None
-
-
-class _Message(Struct, gc=False):
-    """An event's data, or a whole answer."""
-
-    object: str | None = None
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    timings: _Timings | None = None
-    error: Raw | None = None
-    detail: Raw | None = None
-
-
-_decode = msgspec.json.Decoder(_Message).decode
-_NO_DELTA: Final = _Delta()
+_NO_DELTA: Final = Delta()
 _CONTENT, _REASONING, _TOOL_CALL = Kind
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TEXT: Final = re.compile(
     rb'"(?:content|reasoning|reasoning_content|text)"\s*:\s*"((?:[^"\\]|\\.)+)"'
 )
@@ -136,9 +72,9 @@ class _Answer:
         self.kinds = bytearray()
         self.texts: list[str] = []
         self.running: list[int | None] = []  # tokens so far; None: not said
-        self.usage: _Usage | None = None
+        self.usage: UsageFields | None = None
         self.total: int | None = None  # tokens of the answer; None: not said since the last text
-        self.timings: _Timings | None = None
+        self.timings: Timings | None = None
         self.finish_reason: str | None = None
         self.is_done = False
         self.others: dict[int, _Other] = {}  # by the choice's index
@@ -150,13 +86,13 @@ class _Answer:
         if self.error_class is None:
             self.error_class, self.error = error_class, error[:MAX_ERROR_CHARS]
 
-    def take(self, message: _Message, read: int) -> None:
+    def take(self, message: Message, read: int) -> None:
         """Add what one event says."""
         usage = message.usage
         running = None
         if usage is not None:
             self.usage = usage
-            self.total = running = _believed(usage.completion_tokens)
+            self.total = running = believed(usage.completion_tokens)
         num_chunks = len(self.texts)
         for choice in message.choices or ():
             delta = choice.delta or choice.message or _NO_DELTA
@@ -185,7 +121,7 @@ class _Answer:
         self.running += [None] * len(texts)
         self.total = None
 
-    def _take_other(self, choice: _Choice, delta: _Delta, read: int, *, is_counted: bool) -> None:
+    def _take_other(self, choice: Choice, delta: Delta, read: int, *, is_counted: bool) -> None:
         other = self.others.setdefault(choice.index, _Other())
         called = _called(delta) if delta.tool_calls or delta.function_call else None
         said = (
@@ -216,12 +152,12 @@ def decode_stream(exchange: Exchange, count_tokens: TokenCounter) -> Response:
     tokens, tokens_from = _tokens(answer, shown.texts, choices, count_tokens)
     return Response(
         columns=Chunks(shown.reads, bytes(shown.kinds), shown.texts, tokens),
-        usage=_usage(answer.usage),
+        usage=usage_of(answer.usage),
         tokens_from=tokens_from,
         finish_reason=answer.finish_reason,
         error_class=answer.error_class,
         error=answer.error,
-        server_s=_stages(answer.timings),
+        server_s=stages_of(answer.timings),
         tool_calls=tool_calls(exchange) if _TOOL_CALL in answer.kinds else (),
         items=tuple(map(_visible, choices)),
     )
@@ -309,7 +245,7 @@ def _read_body(answer: _Answer, framed: http_framing.Framed, status: int) -> Non
         answer.fail("encoding", f"the answer is encoded ({head.content_encoding}), unasked")
         return
     if not 200 <= status < 300:
-        answer.fail(f"http_{status}", _refusal(body, head))
+        answer.fail(f"http_{status}", refusal(body, head))
         return
     if head is not None and head.content_type not in _CONTENT_TYPES:
         answer.fail(
@@ -324,7 +260,7 @@ def _read_body(answer: _Answer, framed: http_framing.Framed, status: int) -> Non
 def _read_whole(answer: _Answer, framed: http_framing.Framed) -> None:
     """An answer that is one JSON document: it was there when its last byte was."""
     body, num_replaced = sse.repaired(framed.body)
-    message = _message(body)
+    message = read_message(body)
     if message is not None:
         answer.take(message, int(np.searchsorted(framed.read_end, len(framed.body))))
         _check_error(answer, message, body)
@@ -373,12 +309,12 @@ def _read_event(
     answer: _Answer, data: bytes, read: int, *, name: bytes = b"", is_cut: bool = False
 ) -> None:
     try:
-        message = _decode(data)
+        message = decode(data)
     except (msgspec.DecodeError, RecursionError):
         if data.strip() == b"[DONE]":
             answer.is_done = True
             return
-        odd = _message(data)
+        odd = read_message(data)
         if odd is None:
             if name == b"error":
                 answer.fail("server_error", _excerpt(data))
@@ -417,7 +353,7 @@ def _shape(data: bytes) -> _Shape | None:
 def _told(data: bytes) -> tuple[Kind, str] | None:
     """The text of an event and its kind, if it says nothing else."""
     try:
-        message = _decode(data)
+        message = decode(data)
     except (msgspec.DecodeError, RecursionError):
         return None
     answer = _Answer()
@@ -439,194 +375,18 @@ def _check_end(answer: _Answer, num_unknown: int = 0, num_replaced: int = 0) -> 
         answer.fail("invalid_utf8", f"{num_replaced} sequences are not UTF-8")
 
 
-def _check_error(answer: _Answer, message: _Message, data: bytes) -> None:
+def _check_error(answer: _Answer, message: Message, data: bytes) -> None:
     said = any(raw is not None and bytes(raw) != b"null" for raw in (message.error, message.detail))
     if said or message.object == "error":
         answer.fail("server_error", error_text(data))
 
 
-def _usage(usage: _Usage | None) -> Usage | None:
-    if usage is None:
-        return None
-    prompt, output = usage.prompt_tokens_details, usage.completion_tokens_details
-    reasoning = usage.reasoning_tokens if output is None else output.reasoning_tokens
-    return Usage(
-        prompt_tokens=_believed(usage.prompt_tokens),
-        output_tokens=_believed(usage.completion_tokens),
-        cached_tokens=None if prompt is None else _believed(prompt.cached_tokens),
-        reasoning_tokens=_believed(reasoning),
-        image_tokens=None if prompt is None else _believed(prompt.image_tokens),
-        audio_tokens=None if prompt is None else _believed(prompt.audio_tokens),
-    )
-
-
-def _believed(count: int | None) -> int | None:
-    return count if count is not None and 0 <= count <= MAX_COUNT else None
-
-
-def _stages(timings: _Timings | None) -> Mapping[str, float]:
-    """Seconds by stage, as far as the server says."""
-    if timings is None:
-        return {}
-    stages = {
-        "queue": timings.queue_ms,
-        "encode": timings.encode_ms,
-        "prefill": timings.prompt_ms,
-        "transfer": timings.transfer_ms,
-        "decode": timings.predicted_ms,
-    }
-    return {stage: ms * 1e-3 for stage, ms in stages.items() if ms is not None}
-
-
-def _called(delta: _Delta) -> str:
+def _called(delta: Delta) -> str:
     """What a model writes to call tools: names and arguments. The ids are the server's."""
     functions = [call.function for call in delta.tool_calls or ()]
     parts = [(f.name or "") + (f.arguments or "") for f in (*functions, delta.function_call) if f]
     return "".join(parts)
 
 
-def error_text(body: bytes) -> str:
-    """What an error body says, in one line of at most 200 characters.
-
-    Bodies seen: `{"error": {message, type, code}}` with a number or text as code,
-    `{"error": text}`, `{"object": "error", "message"}`, `{"detail": text or list}`, plain text.
-    """
-    text = body[:MAX_ERROR_BYTES].decode(errors="replace").strip().removeprefix("data:")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    if isinstance(value, dict):
-        value = next((value[key] for key in ("error", "detail") if value.get(key)), value)
-    if isinstance(value, dict) and isinstance(value.get("message"), str):
-        value = value["message"]
-    try:
-        said = value if isinstance(value, str) else json.dumps(value)
-    except RecursionError:
-        said = text
-    return _storable(" ".join(said[: 10 * MAX_ERROR_CHARS].split()))[:MAX_ERROR_CHARS]
-
-
-def _refusal(body: bytes, head: http_framing.Head | None) -> str:
-    """Why there is no answer, with what the headers add."""
-    said = error_text(body)
-    if head is None:
-        return said
-    if location := head.header("location"):
-        said = f"redirect to {location}, not followed; {said}"
-    if wait := head.header("retry-after"):
-        said = f"retry after {wait}; {said}"
-    return said or head.reason
-
-
 def _excerpt(data: bytes) -> str:
     return repr(data[:80])[1:]
-
-
-def _storable(text: str) -> str:
-    """Without lone surrogates, which JSON can name and UTF-8 cannot hold."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def _message(data: bytes) -> _Message | None:
-    """`data`, which is UTF-8, read with patience; None if it is no JSON object."""
-    try:
-        return _decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    try:
-        value = json.loads(data.decode())
-    except (ValueError, RecursionError):
-        return None
-    return _loose_message(value) if isinstance(value, dict) else None
-
-
-# From here: the same types from JSON whose fields are not all of the kind they should be. Fields
-# of another kind count as missing. `Any` ends at these functions.
-
-
-def _loose_message(value: dict[str, Any]) -> _Message:
-    timings = _object(value.get("timings"))
-    return _Message(
-        object=_text(value.get("object")),
-        choices=[_loose_choice(choice) for choice in _objects(value.get("choices"))],
-        usage=_loose_usage(_object(value.get("usage"))),
-        timings=_Timings(*(_number(timings.get(name)) for name in _Timings.__struct_fields__)),
-        error=None if value.get("error") is None else Raw(b"true"),
-        detail=None if value.get("detail") is None else Raw(b"true"),
-    )
-
-
-def _loose_choice(value: dict[str, Any]) -> _Choice:
-    return _Choice(
-        index=_count(value.get("index")) or 0,
-        delta=_loose_delta(_object(value.get("delta"))),
-        message=_loose_delta(_object(value.get("message"))),
-        text=_text(value.get("text")),
-        finish_reason=_text(value.get("finish_reason")),
-    )
-
-
-def _loose_delta(value: dict[str, Any]) -> _Delta | None:
-    if not value:
-        return None
-    return _Delta(
-        content=_text(value.get("content")),
-        reasoning=_text(value.get("reasoning")),
-        reasoning_content=_text(value.get("reasoning_content")),
-        refusal=_text(value.get("refusal")),
-        tool_calls=[
-            _ToolCall(_loose_function(call.get("function")))
-            for call in _objects(value.get("tool_calls"))
-        ],
-        function_call=_loose_function(value.get("function_call")),
-    )
-
-
-def _loose_function(value: Any) -> _Function:
-    function = _object(value)
-    return _Function(_text(function.get("name")), _text(function.get("arguments")))
-
-
-def _loose_usage(value: dict[str, Any]) -> _Usage | None:
-    if not value:
-        return None
-    prompt = _object(value.get("prompt_tokens_details"))
-    output = _object(value.get("completion_tokens_details"))
-    return _Usage(
-        prompt_tokens=_count(value.get("prompt_tokens")),
-        completion_tokens=_count(value.get("completion_tokens")),
-        reasoning_tokens=_count(value.get("reasoning_tokens")),
-        prompt_tokens_details=_PromptDetails(
-            _count(prompt.get("cached_tokens")),
-            _count(prompt.get("image_tokens")),
-            _count(prompt.get("audio_tokens")),
-        ),
-        completion_tokens_details=_OutputDetails(_count(output.get("reasoning_tokens"))),
-    )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str | None:
-    """A text, or the texts of a list of parts."""
-    if isinstance(value, str):
-        return _storable(value)
-    parts = [_text(part.get("text")) for part in _objects(value)]
-    return "".join(part for part in parts if part) or None
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) <= MAX_COUNT else None
-
-
-def _count(value: Any) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() else None

@@ -6,28 +6,26 @@ compressed answers are not asked for, and an answer's end is found without parsi
 """
 
 import asyncio
-import errno
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
-from urllib.parse import quote, urlsplit
 
 import numpy as np
 
 from benchsuite.endpoints import kernel_time
+from benchsuite.endpoints.addresses import Address, error_class_of, resolve
 from benchsuite.endpoints.base import ClockError, Exchange
 from benchsuite.endpoints.http_framing import ResponseEnd
+from benchsuite.endpoints.http_request import Target, request_head, target
+from benchsuite.endpoints.tls import Tls
 from benchsuite.endpoints.wire_loop import WireLoop
-from benchsuite.errors import EndpointError
 
 READ_BYTES: Final = 65_536
 SWEEP_S: Final = 0.05  # how often deadlines are looked at; a timeout is at most this late
 CLOCK_PAIR_S: Final = 1.0  # how often the kernel's clock is paired with ours
-
-_Address = tuple[socket.AddressFamily, tuple[str, int]]
 
 
 class Timeouts(NamedTuple):
@@ -39,54 +37,10 @@ class Timeouts(NamedTuple):
     total_s: float  # from sent
 
 
-class Target(NamedTuple):
-    """Where requests go."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return (
-            host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
-        )
-
-
-def target(url: str) -> Target:
-    """Raises EndpointError for anything but an http(s) URL with a host and without credentials."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise EndpointError(f"{url}: {error}") from error
-    if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or ""):
-        raise EndpointError(f"{url}: expected http://host[:port]/... or https://...")
-    if parts.username is not None:
-        raise EndpointError("a URL with a name and a password: put them into a header")
-    port = port or (443 if parts.scheme == "https" else 80)
-    path = quote(parts.path or "/", safe=_IN_PATH)
-    query = f"?{quote(parts.query, safe=_IN_PATH + '?')}" if parts.query else ""
-    return Target(parts.scheme, str(parts.hostname), port, path + query)
-
-
-_IN_PATH: Final = "/%:@!$&'()*+,;=~-._"  # RFC 3986, 3.3; what is escaped already stays so
-
-
-def _is_host(name: str) -> bool:
-    """An address, or labels of 1 to 63 characters."""
-    labels = name.removesuffix(".").split(".")
-    return ":" in name or all(0 < len(label) < 64 for label in labels)
-
-
 class _Stream:
     """One connection. Carries one exchange at a time, from `start` to its future's result."""
 
-    def __init__(
-        self, loop: WireLoop, sock: socket.socket, tls: "_Tls | None", kernel: bool
-    ) -> None:
+    def __init__(self, loop: WireLoop, sock: socket.socket, tls: Tls | None, kernel: bool) -> None:
         self.loop, self.sock, self.tls, self.kernel = loop, sock, tls, kernel
         self._recvmsg = sock.recvmsg
         self.exchange: Exchange | None = None
@@ -176,41 +130,6 @@ class _Stream:
         self.sock.close()
 
 
-class _Tls:
-    """TLS over memory buffers, so that the socket is read (and stamped) by us."""
-
-    def __init__(self, context: ssl.SSLContext, host: str) -> None:
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._in, self._out, server_hostname=host)
-
-    async def handshake(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-        while True:
-            try:
-                self._object.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                await loop.sock_sendall(sock, self._out.read())
-                data = await loop.sock_recv(sock, READ_BYTES)
-                self._in.write(data) if data else self._in.write_eof()
-        await loop.sock_sendall(sock, self._out.read())
-
-    def encrypt(self, data: bytes) -> bytes:
-        self._object.write(data)
-        return self._out.read()
-
-    def decrypt(self, data: bytes) -> bytes:
-        """All plaintext that `data` completes (b"" if none yet)."""
-        self._in.write(data) if data else self._in.write_eof()
-        plain = bytearray()
-        try:
-            while piece := self._object.read(READ_BYTES):
-                plain += piece
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            # No more whole records for now, or the peer said goodbye: the caller sees the end.
-            return bytes(plain)
-        return bytes(plain)
-
-
 class WireConnection:
     """A pool of keep-alive connections to one target; `endpoints.base.Connection`."""
 
@@ -218,7 +137,7 @@ class WireConnection:
         self,
         loop: WireLoop,
         where: Target,
-        address: _Address,
+        address: Address,
         head: bytes,
         timeouts: Timeouts,
         context: ssl.SSLContext | None,
@@ -265,7 +184,7 @@ class WireConnection:
             self._stamp(stream, exchange)
         except OSError as error:
             if exchange.error_class is None:
-                exchange.error_class = _connect_error_class(error)
+                exchange.error_class = error_class_of(error)
                 exchange.error = str(error) or type(error).__name__
         finally:
             self._leaving.pop(request_id, None)
@@ -328,7 +247,7 @@ class WireConnection:
             async with asyncio.timeout(self._timeouts.connect_s):
                 await self._loop.sock_connect(sock, address)
                 if self._context is not None:
-                    tls = _Tls(self._context, self._where.host)
+                    tls = Tls(self._context, self._where.host)
                     await tls.handshake(self._loop, sock)
             has_stamps = self._has_stamps and kernel_time.enable(sock)
             return _Stream(self._loop, sock, tls, has_stamps)
@@ -415,53 +334,6 @@ def _ended_well(exchange: Exchange) -> bool:
     return exchange.error_class is None and len(exchange.read_s) > 0
 
 
-def _connect_error_class(error: OSError) -> str:
-    """Which end is to blame: `client_*` are faults of the machine that sends the load."""
-    if isinstance(error, TimeoutError):
-        return "timeout_connect"
-    if isinstance(error, ssl.SSLError):
-        return "tls"
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    names = {errno.EMFILE: "client_files", errno.ENFILE: "client_files"}
-    names[errno.EADDRNOTAVAIL] = "client_ports"
-    return names.get(error.errno or 0, "connect")
-
-
-def request_head(where: Target, headers: dict[str, str], method: str = "POST") -> bytes:
-    """Everything of a request's head but its Content-Length and the empty line."""
-    fixed = {
-        "Host": where.authority,
-        **({"Content-Type": "application/json"} if method == "POST" else {}),
-        "Accept": "text/event-stream",
-        "Accept-Encoding": "identity",
-        "User-Agent": "benchsuite",
-    }
-    lines = [f"{method} {where.path} HTTP/1.1"]
-    for name, value in {**fixed, **headers}.items():
-        if any(character in f"{name}{value}" for character in "\r\n\0"):
-            raise EndpointError(f"header {name!r} holds a line break")
-        lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n").encode("latin-1")
-
-
-async def _first_that_answers(
-    loop: WireLoop, addresses: list[_Address], within_s: float
-) -> _Address:
-    """A name may have several addresses, such as `localhost` where the server knows only one."""
-    if len(addresses) > 1:
-        for family, address in addresses:
-            with socket.socket(family, socket.SOCK_STREAM) as sock:
-                sock.setblocking(False)
-                try:
-                    async with asyncio.timeout(within_s):
-                        await loop.sock_connect(sock, address)
-                except OSError:
-                    continue
-                return family, address
-    return addresses[0]
-
-
 @asynccontextmanager
 async def connect(
     url: str,
@@ -474,17 +346,10 @@ async def connect(
     where = target(url)
     loop = asyncio.get_running_loop()
     assert isinstance(loop, WireLoop), "the wire client runs on a WireLoop"
-    try:
-        found = await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise EndpointError(f"{url}: cannot resolve {where.host}: {error.strerror}") from error
-    addresses: list[_Address] = [
-        (family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found
-    ]
     pool = WireConnection(
         loop,
         where,
-        await _first_that_answers(loop, addresses, timeouts.connect_s),
+        await resolve(loop, url, where, timeouts.connect_s),
         request_head(where, headers),
         timeouts,
         context if where.scheme == "https" else None,

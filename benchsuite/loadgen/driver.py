@@ -6,12 +6,10 @@ The driver decodes nothing but the replies that a live session needs for its nex
 """
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -20,23 +18,19 @@ from benchsuite.endpoints.base import (
     Connection,
     Endpoint,
     Exchange,
-    Response,
     TokenCounter,
     http_status,
 )
+from benchsuite.loadgen.ahead import Ahead, Ready
 from benchsuite.loadgen.counters import Counters
-from benchsuite.loadgen.order import Order, order
+from benchsuite.loadgen.course import Course, said, sent
+from benchsuite.loadgen.order import order
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.records.spool import Asked
-from benchsuite.request import Message, PlannedResult, Request, Session
+from benchsuite.request import Message, Request, Session
 from benchsuite.tools.base import ToolResult
 from benchsuite.tools.box import ToolBox
 
-AHEAD_SESSIONS: Final = 8192  # whose first body is made before it is needed
-AHEAD_BYTES: Final = 64 * 1024 * 1024  # of such bodies, at most
-FILL_S: Final = 10.0  # spent on them before the run, when they disturb nobody
-ENDLESS_FILL_S: Final = 2.0  # where nobody knows how many there will be; longer if not even:
-FILL_SESSIONS: Final = 64
 LONG_TOKENS: Final = 256  # of a prompt: what it takes to write it out would be felt by others
 BURST: Final = 8  # slots that begin at once; then the loop reads what has come for the others
 ABORT_POLL_S: Final = 0.05  # a request may be between connecting and sending when it is aborted
@@ -56,126 +50,6 @@ class Stop:
         """Send nothing more and wait for nothing."""
         self.issuing.set()
         self.flight.set()
-
-
-class Ready(NamedTuple):
-    """A request whose body is made."""
-
-    request: Request
-    messages: tuple[Message, ...]
-    prompt_tokens: int
-    body: bytes
-
-
-class _Next(NamedTuple):
-    """A session about to be sent."""
-
-    due_s: float | None
-    session: Session
-    first: Ready
-
-
-@dataclass
-class _Course:
-    """A session under way."""
-
-    session: Session
-    order: Order
-    forks: set[asyncio.Task[object]] = field(default_factory=set)  # walks beside the first
-    made: dict[int, asyncio.Future[Ready]] = field(default_factory=dict)  # or being made, by turn
-    ended_s: float = 0.0  # when the last of its requests so far ended
-    _said: dict[int, tuple[Message, ...]] = field(default_factory=dict)  # of live ones, by turn
-
-    def keep(self, turn: int, history: tuple[Message, ...]) -> None:
-        if history:
-            self._said[turn] = history
-
-    def history_of(self, turn: int) -> tuple[Message, ...]:
-        """The messages that stand before the turn's own in a live session."""
-        parents = self.session.waits_for(turn)
-        return () if self.is_whole(turn) or not parents else self._said.get(parents[0], ())
-
-    def is_whole(self, turn: int) -> bool:
-        """Whether the turn's prompt holds nothing that the model has yet to say."""
-        return self.session.history == "scripted" or turn in self.session.fresh
-
-
-class _Ahead:
-    """The schedule with first bodies made before they are needed.
-
-    `fill` makes as many as the bounds allow; what is taken after that is replaced by a thread, so
-    that the loop is not held up while a long prompt is made. Without `threads` (virtual time, where
-    making takes no time) it is made when it is taken.
-    """
-
-    def __init__(
-        self,
-        schedule: Schedule,
-        ready: Callable[[Request], Ready],
-        threads: Executor | None,
-    ) -> None:
-        self._source, self._ready, self._threads = iter(schedule), ready, threads
-        self._made: deque[_Next] = deque()
-        self._fill_s = FILL_S if schedule.num_requests is not None else ENDLESS_FILL_S
-        self._num_bytes = 0
-        self._is_over = False  # the schedule has no more
-        self._one_at_a_time = asyncio.Lock()
-        self._refilling: asyncio.Task[None] | None = None
-
-    def fill(self) -> None:
-        """Some before the run; a thread goes on with the rest while it begins."""
-        if self._threads is None:
-            return
-        until_s = time.monotonic() + self._fill_s
-        while self._has_room():
-            if len(self._made) >= FILL_SESSIONS and time.monotonic() > until_s:
-                return
-            self._keep(self._make())
-
-    async def take(self) -> _Next | None:
-        """The next session, or None after the last."""
-        if not self._made and not self._is_over:
-            await self._add()
-        if not self._made:
-            return None
-        item = self._made.popleft()
-        self._num_bytes -= len(item.first.body)
-        if self._threads is not None and (self._refilling is None or self._refilling.done()):
-            self._refilling = asyncio.create_task(self._refill())
-        return item
-
-    def close(self) -> None:
-        if self._refilling is not None:
-            self._refilling.cancel()
-
-    async def _refill(self) -> None:
-        while self._has_room():
-            await self._add()
-
-    async def _add(self) -> None:
-        async with self._one_at_a_time:  # the schedule is one iterator
-            if self._threads is None:
-                self._keep(self._make())
-            else:
-                loop = asyncio.get_running_loop()
-                self._keep(await loop.run_in_executor(self._threads, self._make))
-
-    def _make(self) -> _Next | None:
-        due_s, session = next(self._source, (None, None))
-        if session is None:
-            return None
-        return _Next(due_s, session, self._ready(session.requests[0]))
-
-    def _keep(self, item: _Next | None) -> None:
-        if item is None:
-            self._is_over = True
-        else:
-            self._made.append(item)
-            self._num_bytes += len(item.first.body)
-
-    def _has_room(self) -> bool:
-        is_full = len(self._made) >= AHEAD_SESSIONS or self._num_bytes >= AHEAD_BYTES
-        return not (is_full or self._is_over)
 
 
 class Driver:
@@ -207,7 +81,7 @@ class Driver:
         self._issue_for_s, self._drain_s = issue_for_s, drain_s
         self._stop, self._counters = stop, counters
         self._loop = asyncio.get_running_loop()
-        self._ahead = _Ahead(schedule, self._ready, threads)
+        self._ahead = Ahead(schedule, self._ready, threads)
         self._sessions: set[asyncio.Task[object]] = set()
         self._failure: BaseException | None = None
         self._is_over = False
@@ -340,7 +214,7 @@ class Driver:
         if session.box is not None:
             return await self._agent(session, session.box, first, due_s)
         start_s = self._loop.time() if due_s is None else due_s
-        course = _Course(session, order(session, start_s))
+        course = Course(session, order(session, start_s))
         for turn in course.order.roots()[1:]:
             self._fork(course, turn)
         await self._walk(course, 0, first, due_s)
@@ -350,15 +224,15 @@ class Driver:
             unsent.cancel()
         return course.ended_s
 
-    def _fork(self, course: "_Course", turn: int) -> None:
+    def _fork(self, course: Course, turn: int) -> None:
         task = self._begin(self._branch(course, turn))
         course.forks.add(task)
         task.add_done_callback(course.forks.discard)
 
-    async def _branch(self, course: "_Course", turn: int) -> None:
+    async def _branch(self, course: Course, turn: int) -> None:
         await self._walk(course, turn, *await self._next(course, turn))
 
-    def _make_early(self, course: "_Course", parent: int) -> None:
+    def _make_early(self, course: Course, parent: int) -> None:
         """Long bodies of the requests that wait for `parent`, by a thread while it is in flight:
         after its end they would be late where the gap is shorter than what it takes to make them.
         """
@@ -371,7 +245,7 @@ class Driver:
                 made = self._loop.run_in_executor(self._threads, self._ready, request)
                 course.made[turn] = made
 
-    async def _next(self, course: "_Course", turn: int) -> tuple[Ready, float]:
+    async def _next(self, course: Course, turn: int) -> tuple[Ready, float]:
         """A later request of a session, and when it is due. A long body that nobody made early is
         made by a thread, while the gap before it passes."""
         request, history = course.session.requests[turn], course.history_of(turn)
@@ -384,7 +258,7 @@ class Driver:
             ready = await work
         return ready, course.order.due_s(turn)
 
-    async def _walk(self, course: "_Course", turn: int, ready: Ready, due_s: float | None) -> None:
+    async def _walk(self, course: Course, turn: int, ready: Ready, due_s: float | None) -> None:
         """From one request to the next that it lets go, to the last or to one that fails.
 
         Where one lets several go, the others walk on their own.
@@ -443,9 +317,9 @@ class Driver:
                 count_tokens=self._count_tokens,
             )
             results, due_s = answered.results, answered.ended_s
-            said = _said(reply, session.keep_reasoning)
-            history = (*ready.messages, said, *answered.messages)
-            so_far = ready.prompt_tokens + self._tokens(said, results)
+            answer = said(reply, session.keep_reasoning)
+            history = (*ready.messages, answer, *answered.messages)
+            so_far = ready.prompt_tokens + self._tokens(answer, results)
             ready = self._ready(session.requests[turn + 1], history)
             ready = ready._replace(prompt_tokens=ready.prompt_tokens + so_far)
         return ended_s
@@ -468,10 +342,10 @@ class Driver:
         self._counters.num_begun += turn == 0
         exchange = await self._connection.send(ready.request.id, ready.body)
         self._counters.saw(due_s, exchange)
-        sent = _sent(session, turn, ready, due_s, results)
-        exchange.num_items = sent["num_items"]
+        facts = sent(session, turn, ready, due_s, results)
+        exchange.num_items = facts["num_items"]
         asked = self._asked(session, turn, due_s, ready.prompt_tokens)
-        self._sink(replace(asked, **sent), exchange)
+        self._sink(replace(asked, **facts), exchange)
         return exchange
 
     def _history(self, session: Session, ready: Ready, exchange: Exchange) -> tuple[Message, ...]:
@@ -515,52 +389,6 @@ class Driver:
             batch=msgspec.json.encode(request.batch).decode() if request.batch else None,
             num_questions=len(request.batch) or 1,
         )
-
-
-def _sent(
-    session: Session, turn: int, ready: Ready, due_s: float | None, results: tuple[ToolResult, ...]
-) -> dict[str, Any]:
-    """What a record says of the body beside its lengths."""
-    request, messages = ready.request, ready.messages
-    sent: dict[str, Any] = {
-        "bytes_sent": len(ready.body),
-        "num_images": sum(len(message.images) for message in messages),
-        "num_items": request.num_samples * (len(messages) if request.is_batch else 1),
-        "group": request.group,
-    }
-    if request.tools:
-        sent["tools"] = msgspec.json.encode(request.tools).decode()
-    if request.results and due_s is not None:
-        results = tuple(_took_place(result, due_s) for result in request.results)
-    if results:
-        sent["tool_results"] = msgspec.json.encode(results).decode()
-    if session.box is not None and turn > 0:  # nobody knew before how long it would be
-        sent["prompt_tokens_asked"] = ready.prompt_tokens
-    return sent
-
-
-def _took_place(result: PlannedResult, due_s: float) -> ToolResult:
-    """A planned tool ends when its request is due."""
-    return ToolResult(
-        call_id=result.call_id,
-        name=result.name,
-        started_s=due_s - result.latency_s,
-        ended_s=due_s,
-        exit_code=result.exit_code,
-        problem=None,
-        output="",
-        output_tokens=result.output_tokens,
-    )
-
-
-def _said(reply: Response, keep_reasoning: bool) -> Message:
-    """An agent's answer as the next turn repeats it."""
-    return Message(
-        role="assistant",
-        content=reply.text or None,
-        tool_calls=reply.tool_calls,
-        reasoning=(reply.reasoning or None) if keep_reasoning else None,
-    )
 
 
 def _failed(exchange: Exchange) -> bool:

@@ -15,7 +15,7 @@ from threading import Event
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from benchsuite.endpoints import control, wire
+from benchsuite.endpoints import control, http_request
 from benchsuite.endpoints.base import Endpoint
 from benchsuite.endpoints.openai_server import OpenAIServer
 from benchsuite.errors import EndpointError, ScenarioError
@@ -122,7 +122,7 @@ def target(wanted: Telemetry, endpoint: Endpoint) -> Target | None:
         if not endpoint.is_real_time:
             raise ScenarioError("telemetry.server: on virtual time there is no server to read")
         try:
-            wire.target(wanted.server)
+            http_request.target(wanted.server)
         except EndpointError as error:
             raise ScenarioError(f"telemetry.server: {error}") from error
         is_secret = wanted.server.startswith("https:")

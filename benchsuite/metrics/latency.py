@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData, room
+from benchsuite.records.columns import room
+from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
 
 
 def ttft(data: RunData) -> FloatArray:

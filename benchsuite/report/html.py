@@ -17,7 +17,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchsuite.records.table import RunData
-from benchsuite.report import costs, sections
+from benchsuite.report import costs, instrument_rows, sections
 from benchsuite.report.charts import charts
 from benchsuite.report.charts.base import Chart
 from benchsuite.report.plotly_script import library
@@ -50,7 +50,7 @@ def render(result: RunResult, data: RunData) -> str:
         classes=sections.classes(result, data),
         costs_head=costs.HEAD,
         costs=costs.costs(result),
-        instrument=sections.instrument(result),
+        instrument=instrument_rows.instrument(result),
         checks=sections.checks(result),
         slowest_head=sections.SLOWEST_HEAD,
         slowest=sections.slowest_requests(data),

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from benchsuite.endpoints import aiohttp_transport, wire
+from benchsuite.endpoints import aiohttp_transport, http_request, wire
 from benchsuite.endpoints.base import Exchange, Response, http_status
 from benchsuite.endpoints.openai_dialect import decode_stream, has_token
 from benchsuite.endpoints.wire import Timeouts
@@ -274,7 +274,7 @@ def test_a_name_with_an_address_where_nobody_listens(monkeypatch: pytest.MonkeyP
 
     async def work() -> Exchange:
         async with scripted_server(OK_STREAM) as server:
-            port = wire.target(server.url).port
+            port = http_request.target(server.url).port
             found = [
                 (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))
                 for host in ("127.0.0.9", "127.0.0.1")
@@ -325,7 +325,7 @@ def test_a_large_body_is_sent_whole() -> None:
 def test_a_url_that_is_none(url: str) -> None:
     """A URL that cannot be spoken to is refused with itself in the message."""
     with pytest.raises(EndpointError) as caught:
-        wire.target(url)
+        http_request.target(url)
     assert url in str(caught.value)
 
 
@@ -341,13 +341,13 @@ def test_a_url_that_is_none(url: str) -> None:
 )
 def test_authority(url: str, authority: str) -> None:
     """The Host header names a port only where it is not the scheme's own."""
-    assert wire.target(url).authority == authority
+    assert http_request.target(url).authority == authority
 
 
 def test_a_header_cannot_smuggle_another() -> None:
     """A line break in a header's value is refused, not sent."""
     with pytest.raises(EndpointError):
-        wire.request_head(wire.target("http://h/"), {"x": "a\r\nHost: evil"})
+        http_request.request_head(http_request.target("http://h/"), {"x": "a\r\nHost: evil"})
 
 
 @pytest.mark.parametrize(
@@ -364,10 +364,10 @@ def test_a_header_cannot_smuggle_another() -> None:
 )
 def test_what_is_no_address_is_said(url: str) -> None:
     with pytest.raises(EndpointError):
-        wire.target(url)
+        http_request.target(url)
 
 
 def test_a_path_and_a_query_are_kept() -> None:
     """What an address cannot hold as it is goes escaped; what is escaped stays so."""
-    found = wire.target("http://h/a b/\u65e5%20?format=a b")
+    found = http_request.target("http://h/a b/\u65e5%20?format=a b")
     assert found.path == "/a%20b/%E6%97%A5%20?format=a%20b"

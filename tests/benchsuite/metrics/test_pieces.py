@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from benchsuite.metrics import smoothness, summarise
 from benchsuite.metrics.latency import itl_p99
 from benchsuite.metrics.objectives import Pace
-from benchsuite.records import table
+from benchsuite.records import columns, table
 from benchsuite.records.record import Record
 from benchsuite.records.table import RunData
 from tests.runs import record, run
@@ -36,7 +36,7 @@ def some_records() -> list[Record]:
 @pytest.fixture
 def whole_and_cut(monkeypatch: pytest.MonkeyPatch) -> tuple[RunData, RunData]:
     whole = run(*some_records())
-    monkeypatch.setattr(table, "LONG_BYTES", 0)
+    monkeypatch.setattr(columns, "LONG_BYTES", 0)
     cut = run(*some_records())
     monkeypatch.setattr(table, "PIECE_CHUNKS", 100)
     monkeypatch.setattr(table, "WHOLE_CHUNKS", 0)
@@ -71,12 +71,12 @@ def test_a_column_for_which_the_disk_has_no_room_lies_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A file that was only promised its room would end the process when it is filled."""
-    monkeypatch.setattr(table, "LONG_BYTES", 0)
+    monkeypatch.setattr(columns, "LONG_BYTES", 0)
 
     def is_full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", is_full)
-    found = table.room(3, np.float64)
+    found = columns.room(3, np.float64)
     found[:] = 1.0
     assert found.base is None  # no map of a file
