@@ -151,13 +151,13 @@ class Answer:
         guide = self.sequence.guide
         return self._call is not None and guide is not None and guide.is_complete
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    def pieces(self) -> AsyncIterator[Piece]:
         """Each as soon as its tokens are there, never empty, but for the head of a call. Cancels
         the sequence when it is closed early or a stop string ends it."""
-        if self.sequence.params.logprobs is None:
-            async for piece in self._pieces():
-                yield piece
-            return
+        return self._pieces() if self.sequence.params.logprobs is None else self._told()
+
+    async def _told(self) -> AsyncIterator[Piece]:
+        """With the log-probabilities of their tokens."""
         async for piece in self._pieces():
             yield piece._replace(tokens=self._tell(len(piece.text)))
         if self._num_told < self.output_tokens:  # an end token, which has no text

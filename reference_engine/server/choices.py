@@ -136,6 +136,8 @@ class Choices:
 
     @property
     def _output_tokens(self) -> int:
+        if len(self._answers) == 1:  # asked at each piece
+            return self._answers[0].output_tokens
         return sum([answer.output_tokens for answer in self._answers])
 
     def _pieces(self) -> AsyncGenerator[tuple[int, Piece | None], None]:
