@@ -64,7 +64,7 @@ def test_a_planted_regression_fails_the_job(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
-    path = scenario(tmp_path, limits="{requests: 60}", arrivals="{type: poisson, rate: 20}")
+    path = scenario(tmp_path, limits="{requests: 20}", arrivals="{type: poisson, rate: 20}")
     out = tmp_path / "out"
     command = ("ci", path, "--aa", "--out", out, "--repeats", "2", "--metric", "ttft_p50")
     first = out / "scenario" / "runs" / "00-now"
