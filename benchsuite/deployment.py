@@ -25,6 +25,7 @@ class Deployment(Spec, frozen=True):
     accelerator: str | Accelerator | None = None  # a name, or its numbers
     num_accelerators: Count = 1
     prices: DataPath | Prices | None = None  # a YAML file of prices, or the prices
+    model_params: dict[str, Positive] = {}  # active parameters, by the models that requests name
 
     def __post_init__(self) -> None:
         if isinstance(self.accelerator, str) and self.accelerator not in ACCELERATORS:
@@ -44,6 +45,7 @@ class Deployment(Spec, frozen=True):
             prices=convert(read(Path(self.prices)), Prices)
             if isinstance(self.prices, str)
             else self.prices,
+            model_params=self.model_params,
         )
 
     def _model(self) -> ModelShape | None:

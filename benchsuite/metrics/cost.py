@@ -39,6 +39,14 @@ def usd_per_million(usd_per_hour: float, tokens_per_s: float) -> float:
     return usd_per_hour / 3600 / tokens_per_s * 1e6 if tokens_per_s > 0 else np.nan
 
 
+def activated_params(data: RunData, system: System) -> FloatArray:
+    """Parameters that each output token of a request is multiplied with, [n]: those told for the
+    model that it named, or for the deployment's where it named none; NaN where nobody told."""
+    usual = system.model.active_params if system.model is not None else np.nan
+    told = system.model_params | {"": usual}
+    return np.array([told.get(name, np.nan) for name in data.model], dtype=np.float64)
+
+
 def cost_metrics(system: System) -> tuple[Metric, ...]:
     """Bound to prices, model and accelerators."""
     prices = system.prices or Prices()
@@ -174,6 +182,27 @@ def use_metrics(system: System) -> tuple[Metric, ...]:
         line = prefill_line(data)
         return np.array([np.nan if line is None else line.r2])
 
+    def activated(data: RunData) -> FloatArray:
+        """Mean over the output tokens of the active parameters of the model that made them, of
+        requests that ended well: what routing between a small and a large model saves. By whole
+        requests: no server tells it token by token. Source: R2R, arXiv:2505.21600."""
+        tokens = np.where(data.in_window & data.ok, data.output_tokens, 0)
+        made = tokens > 0
+        total = float(tokens[made].sum())
+        params = float((activated_params(data, system)[made] * tokens[made]).sum())
+        return np.array([params / total if total else np.nan])
+
+    def of_params(data: RunData) -> str | None:
+        if not system.model_params:
+            return "no deployment.model_params"
+        untold = np.isnan(activated_params(data, system)) & data.in_window & data.ok
+        names = sorted({name for name, lacks in zip(data.model, untold, strict=True) if lacks})
+        if names == [""]:
+            return "no deployment.model for the requests that name none"
+        return (
+            f"not in deployment.model_params: {', '.join(filter(None, names))}" if names else None
+        )
+
     def of_lengths(data: RunData) -> str | None:
         return of_shape(data) or lacks_prompts(data)
 
@@ -190,4 +219,6 @@ def use_metrics(system: System) -> tuple[Metric, ...]:
                prefill_speed, interval=prefill_speed_interval, lacks=of_lengths),
         Metric("ttft_flops_r2", "First token explained by FLOPs", "share", "higher", "run",
                prefill_fit, lacks=of_lengths),
+        Metric("activated_params", "Activated parameters per output token", "", "lower", "run",
+               activated, lacks=of_params),
     )  # fmt: skip

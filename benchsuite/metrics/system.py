@@ -23,6 +23,7 @@ class System(Struct, frozen=True, kw_only=True):
     accelerator: Accelerator | None = None
     num_accelerators: int = 1
     prices: Prices | None = None
+    model_params: dict[str, float] = {}  # activated by a token, by the name that a request asks for
 
     @property
     def lacks(self) -> str | None:

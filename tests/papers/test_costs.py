@@ -120,3 +120,28 @@ def test_serverless_cold_start_and_its_use() -> None:
     assert found.penalty_s == pytest.approx(7.0)
     assert utility_ratio(70.0, 7.0) == 10.0
     assert found.utility == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "params"),
+    [(900, 100, 4.55e9), (1000, 0, 1.5e9), (0, 1000, 32e9)],
+)
+def test_r2r_activated_parameters_per_token(small: int, large: int, params: float) -> None:
+    """R2R: 900 tokens by 1.5B and 100 by 32B are 4.55B a token; a routed share of 0 or 1 is the
+    small or the large model alone. A model that nobody told the size of leaves it absent."""
+    system = System(model_params={"small": 1.5e9, "large": 32e9})
+    asked = [
+        record(i, model=name, chunks=((0.1, 1), (0.2, tokens - 1)))
+        for i, (name, tokens) in enumerate((("small", small), ("large", large)))
+        if tokens
+    ]
+    data = run(*asked)
+    (metric,) = (one for one in use_metrics(system) if one.name == "activated_params")
+    assert metric.lacks is not None
+    assert metric.lacks(data) is None
+    assert metric.values(data) == pytest.approx([params])
+    strange = run(*asked, record(9, model="other"))
+    assert metric.lacks(strange) == "not in deployment.model_params: other"
+    unnamed = run(*asked, record(9))
+    assert metric.lacks(unnamed) == "no deployment.model for the requests that name none"
+    assert absent(use_metrics(System()), data)["activated_params"] == "no deployment.model_params"
