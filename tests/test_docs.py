@@ -218,6 +218,19 @@ def test_the_scenario_page_is_written_from_the_types() -> None:
     assert BY_NAME["docs/scenarios.md"] == page
 
 
+def test_the_page_of_commands_is_written_from_the_commands() -> None:
+    """Run scripts/docs_cli.py after changing a command."""
+    page = runpy.run_path(str(ROOT / "scripts" / "docs_cli.py"))["page"]()
+    assert BY_NAME["docs/cli.md"] == page
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    """Once, and under a name that exists. The build itself (scripts/docs) is a job of its own."""
+    site = YAML(typ="safe", pure=True).load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed = re.findall(r"[\w/.-]+\.md", str(site["nav"]))
+    assert sorted(listed) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+
+
 # Servers
 
 
