@@ -153,7 +153,8 @@ def test_what_is_not_yaml(tmp_path: Path, text: str | bytes, expected: str) -> N
         (
             ROOFLINE % "{memory: 1, bytes_per_s: 1, memory_bytes: 1, peak_flops_per_s: 1}",
             "3:75: endpoint.engine.executor.device.memory: unknown field "
-            "(did you mean 'memory_bytes'? known: bytes_per_s, memory_bytes, peak_flops_per_s)",
+            "(did you mean 'memory_bytes'? known: bytes_per_s, host_bytes_per_s, memory_bytes, "
+            "peak_flops_per_s)",
         ),
         (
             "arrivals: {type: gama, rate: 8}",
