@@ -135,8 +135,8 @@ def fit(timed: Seq[Timed], device: Roofline) -> Roofline:
     """`device` with the efficiencies and overheads that explain `timed` best.
 
     What no step tells of stays as it was: an efficiency on whose side none is, an overhead of steps
-    that there are none of. An efficiency above 1,
-    where the device is better than its numbers, is given as 1.
+    that there are none of. An efficiency above 1, where the device is better than its numbers, is
+    given as 1.
     """
     at_peak = np.array([one.flops for one in timed]) / device.device_spec.peak_flops_per_s
     at_bandwidth = np.array([one.bytes for one in timed]) / device.device_spec.bytes_per_s

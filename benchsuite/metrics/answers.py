@@ -55,9 +55,8 @@ def accuracy_interval(data: RunData) -> Interval | None:
     _, request, num = np.unique(grades.request, return_inverse=True, return_counts=True)
     if not (num > 1).any():
         return wilson(*_counts(data))
-    right = np.bincount(request, grades.is_right).astype(
-        np.float64
-    )  # of one prompt: they are no independent trials
+    # Answers to one prompt are no independent trials: whole requests are drawn.
+    right = np.bincount(request, grades.is_right).astype(np.float64)
     return mean_intervals(right[:, None], num[:, None].astype(np.float64))[0]
 
 

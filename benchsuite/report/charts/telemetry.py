@@ -8,6 +8,7 @@ from benchsuite.metrics.server import SOURCE
 from benchsuite.records.table import FloatArray, RunData
 from benchsuite.report.charts.base import Chart, Table
 from benchsuite.report.charts.figure import BLUE, GREEN, PURPLE, VERMILLION, add_steps, over_time
+from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.quantities import number, percent
 from benchsuite.results.result import RunResult
 
@@ -21,9 +22,7 @@ def server_queue(result: RunResult, data: RunData) -> Chart | None:
     lines = {name: readings for name, readings in lines.items() if len(readings)}
     if not lines:
         return None
-    figure = over_time(result, "requests")
-    for (name, readings), (colour, dash) in zip(lines.items(), _LOOKS, strict=False):
-        add_steps(figure, name, readings[:, 0], readings[:, 1], colour, dash)
+    figure = _drawn(result, "requests", lines)
     figure.update_yaxes(rangemode="tozero")
     peaks = ", ".join(f"{number(float(r[:, 1].max()))} {name}" for name, r in lines.items())
     return Chart(
@@ -45,9 +44,7 @@ def server_cache(result: RunResult, data: RunData) -> Chart | None:
     lines = {name: readings for name, readings in lines.items() if len(readings)}
     if not lines:
         return None
-    figure = over_time(result, "share")
-    for (name, readings), (colour, dash) in zip(lines.items(), _LOOKS, strict=False):
-        add_steps(figure, name, readings[:, 0], readings[:, 1], colour, dash)
+    figure = _drawn(result, "share", lines)
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.03])
     said = ", ".join(f"{name} at most {percent(float(r[:, 1].max()))}" for name, r in lines.items())
     return Chart(
@@ -71,9 +68,7 @@ def power(result: RunResult, data: RunData) -> Chart | None:
     lines = {meter: readings for meter, readings in lines.items() if len(readings)}
     if not lines:
         return None
-    figure = over_time(result, "power, W")
-    for at, (name, readings) in enumerate(lines.items()):
-        add_steps(figure, name, readings[:, 0], readings[:, 1], *_LOOKS[at % len(_LOOKS)])
+    figure = _drawn(result, "power, W", lines)
     figure.update_yaxes(rangemode="tozero")
     peaks = ", ".join(f"{name} {number(float(r[:, 1].max()))} W" for name, r in lines.items())
     return Chart(
@@ -84,6 +79,14 @@ def power(result: RunResult, data: RunData) -> Chart | None:
         table=_table(lines, result.duration_s, number),
         height_px=260,
     )
+
+
+def _drawn(result: RunResult, axis: str, lines: dict[str, FloatArray]) -> Figure:
+    """A step at each reading; lines differ in dash as well as in colour."""
+    figure = over_time(result, axis)
+    for at, (name, readings) in enumerate(lines.items()):
+        add_steps(figure, name, readings[:, 0], readings[:, 1], *_LOOKS[at % len(_LOOKS)])
+    return figure
 
 
 def _read(data: RunData, key: str) -> FloatArray:
