@@ -18,8 +18,17 @@ METRICS: Final = (
 
 def costs(result: RunResult) -> Rows:
     """The columns of HEAD: what is known first; then, reason by reason, what is not."""
+    return tuple(map(_row, _known(result))) + tuple(_missing(result))
+
+
+def has_any(result: RunResult) -> bool:
+    """Whether anything was measured."""
+    return bool(_known(result))
+
+
+def _known(result: RunResult) -> list[Summary]:
     told = [result.summaries[name] for name in METRICS if name in result.summaries]
-    return tuple(_row(one) for one in told if _value(one) is not None) + tuple(_missing(result))
+    return [one for one in told if _value(one) is not None]
 
 
 def _row(one: Summary) -> tuple[str, ...]:

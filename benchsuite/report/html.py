@@ -50,6 +50,7 @@ def render(result: RunResult, data: RunData) -> str:
         classes=sections.classes(result, data),
         costs_head=costs.HEAD,
         costs=costs.costs(result),
+        has_costs=costs.has_any(result),
         instrument=instrument_rows.instrument(result),
         checks=sections.checks(result),
         slowest_head=sections.SLOWEST_HEAD,

@@ -10,7 +10,7 @@ from benchsuite.metrics.base import Summary
 from benchsuite.records.table import FloatArray
 from benchsuite.report.charts import charts
 from benchsuite.report.charts.base import Chart
-from benchsuite.report.costs import costs
+from benchsuite.report.costs import costs, has_any
 from tests.benchsuite.report.synthetic import make_data, make_result
 
 PLAIN = make_data()
@@ -72,7 +72,9 @@ def test_what_was_not_measured_is_called_unavailable(n: int) -> None:
     joules = Summary(metric="energy", title="Energy", unit="J", better="lower", n=n, mean=0.5 * n,
                      mean_ci=(0.4, 0.6) if n else None)  # fmt: skip
     absent = {"usd_per_request": "no prices", "token_price": "no prices", "mfu": "no model"}
-    rows = costs(make_result(PLAIN, summaries={"energy": joules}, absent=absent))
+    result = make_result(PLAIN, summaries={"energy": joules}, absent=absent)
+    rows = costs(result)
+    assert has_any(result) == bool(n)
     assert ("usd_per_request, token_price", "unavailable", "no prices") in rows
     assert not any("mfu" in row[0] for row in rows)
     assert rows[0] == (("Energy, J", "0.5", "0.4 to 0.6") if n else rows[0])
