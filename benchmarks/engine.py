@@ -36,9 +36,10 @@ from tokenizers.models import BPE
 from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine
 from reference_engine.executors import Torch
+from reference_engine.model_source import PRESETS
 from reference_engine.policies import Colocated
 from reference_engine.sequence import SamplingParams
-from reference_engine.specs import PRESETS, ModelShape
+from reference_engine.specs import ModelShape
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 

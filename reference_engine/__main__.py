@@ -21,9 +21,10 @@ import msgspec
 
 from reference_engine.config import EngineConfig, load
 from reference_engine.emit_log import EmitLog
+from reference_engine.model_source import PRESETS
 from reference_engine.server.api import open_api
 from reference_engine.server.app import AddressError, bind, serve, url
-from reference_engine.specs import PRESETS, ConfigError
+from reference_engine.specs import ConfigError
 
 _BAD_CONFIG: Final = 2
 _NO_ADDRESS: Final = 3

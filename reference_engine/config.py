@@ -8,8 +8,9 @@ from msgspec import Meta
 
 from reference_engine.behaviour import Behaviour
 from reference_engine.executors import Executor, Torch
+from reference_engine.model_source import ModelSource
 from reference_engine.policies import ChunkedPrefill, Policy
-from reference_engine.specs import Capacity, ConfigError, Count, ModelSource, NameOrPath, Spec
+from reference_engine.specs import Capacity, ConfigError, Count, NameOrPath, Spec
 from reference_engine.timeouts import ServerTimeouts
 
 

@@ -46,8 +46,9 @@ from benchsuite.yaml_file import read
 from reference_engine.behaviour import Behaviour
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Executor
+from reference_engine.model_source import PRESETS
 from reference_engine.policies import Policy
-from reference_engine.specs import DEVICES, PRESETS, DeviceSpec
+from reference_engine.specs import DEVICES, DeviceSpec
 from reference_engine.timeouts import ServerTimeouts
 
 PATH: Final = Path(__file__).parents[1] / "docs" / "scenarios.md"

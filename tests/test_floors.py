@@ -45,6 +45,7 @@ FLOORS = {
         {"arrivals"},  # the half of a worker that others fill
         {"policies", "executors", "behaviour", "timeouts"},
         {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},
+        {"model_source"},  # reads the folder that a model is in
         {"sequence", "specs", "virtual_time", "waking"},
         {"media"},
     ],

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from reference_engine.executors.base import StepExecutor
 from reference_engine.executors.roofline import RooflineExecutor
+from reference_engine.model_source import ModelSource
 from reference_engine.specs import (
     DEVICES,
     Capacity,
@@ -13,7 +14,6 @@ from reference_engine.specs import (
     Count,
     DeviceSpec,
     ModelShape,
-    ModelSource,
     Spec,
 )
 

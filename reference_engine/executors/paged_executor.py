@@ -20,8 +20,9 @@ from reference_engine.model.paged_cache import PagedCache
 from reference_engine.model.paged_transformer import Chunk, PagedTransformer, plan_chunks
 from reference_engine.model.sampling import choose, on_device
 from reference_engine.model.weights import load
+from reference_engine.model_source import ModelSource
 from reference_engine.sequence import Sequence
-from reference_engine.specs import Capacity, ModelSource
+from reference_engine.specs import Capacity
 from reference_engine.step import PrefillWork, Step, StepOutput
 
 

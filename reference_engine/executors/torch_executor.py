@@ -23,8 +23,9 @@ from reference_engine.model.encoder import Encoder
 from reference_engine.model.sampling import Draw, likeliest, penalise, sample, uniform
 from reference_engine.model.transformer import Decoder, Transformer
 from reference_engine.model.weights import load
+from reference_engine.model_source import ModelSource
 from reference_engine.sequence import Sequence
-from reference_engine.specs import Capacity, ConfigError, ModelSource, encoder_shape
+from reference_engine.specs import Capacity, ConfigError, encoder_shape
 from reference_engine.step import PrefillWork, Step, StepOutput
 
 NUMBERS: Final = {

@@ -3,9 +3,10 @@
 import pytest
 
 from reference_engine.executors.costs import distinct_experts, step_cost
+from reference_engine.model_source import PRESETS
 from reference_engine.policies import ChunkedPrefill, LayeredPrefill, Policy
 from reference_engine.sequence import Phase, SamplingParams, Sequence
-from reference_engine.specs import PRESETS, ModelShape
+from reference_engine.specs import ModelShape
 from reference_engine.step import Step
 from tests.reference_engine.policies.views import view
 

@@ -9,7 +9,7 @@ from reference_engine import calibration
 from reference_engine.calibration import Asked, Kind, Timed
 from reference_engine.config import EngineConfig
 from reference_engine.executors import Roofline
-from reference_engine.specs import PRESETS
+from reference_engine.model_source import PRESETS
 
 TRUE = Roofline(
     device="h200",

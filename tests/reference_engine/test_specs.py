@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.specs import DEVICES, PRESETS, ConfigError, ModelShape, ModelSource
+from reference_engine.model_source import PRESETS, ModelSource
+from reference_engine.specs import DEVICES, ConfigError, ModelShape
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_engine.executors.costs import LayerLoad, distinct_experts, layer_loads, step_cost
+from reference_engine.model_source import PRESETS
 from reference_engine.sequence import SamplingParams, Sequence
-from reference_engine.specs import DEVICES, PRESETS, ModelShape
+from reference_engine.specs import DEVICES, ModelShape
 from reference_engine.step import DecodeWork, PrefillWork, Step
 
 LLAMA = PRESETS["llama-3-8b"]

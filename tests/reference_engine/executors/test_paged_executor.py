@@ -17,9 +17,10 @@ from reference_engine.engine import Engine  # noqa: E402
 from reference_engine.executors.decode_graphs import batch_sizes  # noqa: E402
 from reference_engine.executors.paged_executor import PagedExecutor  # noqa: E402
 from reference_engine.executors.torch_executor import TorchExecutor  # noqa: E402
+from reference_engine.model_source import PRESETS, ModelSource  # noqa: E402
 from reference_engine.policies import ChunkedPrefill, LayeredPrefill  # noqa: E402
 from reference_engine.sequence import Phase, SamplingParams, Sequence  # noqa: E402
-from reference_engine.specs import PRESETS, Capacity, ModelShape, ModelSource  # noqa: E402
+from reference_engine.specs import Capacity, ModelShape  # noqa: E402
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 SHAPES = {

@@ -9,8 +9,9 @@ import pytest
 from reference_engine.executors import Roofline
 from reference_engine.executors.costs import step_cost
 from reference_engine.executors.roofline import RooflineExecutor
+from reference_engine.model_source import PRESETS, ModelSource
 from reference_engine.sequence import Phase, SamplingParams, Sequence
-from reference_engine.specs import DEVICES, PRESETS, Capacity, DeviceSpec, ModelSource
+from reference_engine.specs import DEVICES, Capacity, DeviceSpec
 from reference_engine.step import DecodeWork, PrefillWork, Step
 from tests.reference_engine.simulation import run_virtually
 

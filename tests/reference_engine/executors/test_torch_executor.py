@@ -16,6 +16,7 @@ from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine
 from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
+from reference_engine.model_source import ModelSource
 from reference_engine.policies import (
     ChunkedPrefill,
     Colocated,
@@ -29,7 +30,7 @@ from reference_engine.server.api import Api, open_api
 from reference_engine.server.grammar import Grammars, call_grammar
 from reference_engine.server.reply import EventStream
 from reference_engine.server.tokenizer import FileTokenizer
-from reference_engine.specs import Capacity, ConfigError, ModelSource
+from reference_engine.specs import Capacity, ConfigError
 from reference_engine.step import DecodeWork, PrefillWork, Step, StepOutput
 from tests.reference_engine.model.stories import FOLDER, Story, stories
 

@@ -12,7 +12,7 @@ from reference_engine.model.linear import Dense, Int8
 from reference_engine.model.mlp import Experts, SwiGlu
 from reference_engine.model.transformer import Transformer
 from reference_engine.model.weights import load
-from reference_engine.specs import ModelSource
+from reference_engine.model_source import ModelSource
 from tests.reference_engine.model.stories import FOLDER, stories
 
 CPU = torch.device("cpu")

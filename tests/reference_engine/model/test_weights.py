@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reference_engine.model.weights import Weights, load
-from reference_engine.specs import PRESETS, ConfigError, ModelSource
+from reference_engine.model_source import PRESETS, ModelSource
+from reference_engine.specs import ConfigError
 from tests.reference_engine.model.stories import FOLDER
 
 CPU = torch.device("cpu")
