@@ -29,7 +29,6 @@ from rich.console import Console
 from benchsuite import runner
 from benchsuite.records import requests as requests_file
 from benchsuite.records.record import Record
-from benchsuite.records.table import RunData
 from benchsuite.report import html
 from benchsuite.results import tables
 from benchsuite.results.result import RunResult
@@ -108,7 +107,7 @@ def phases(folder: Path) -> dict[str, tuple[float, float]]:
 
     with (
         patch.object(requests_file, "read", timed("read the records", requests_file.read)),
-        patch.object(RunData, "from_records", timed("columns", RunData.from_records)),
+        patch.object(runner, "run_data", timed("columns", runner.run_data)),
         patch.object(RunResult, "of", timed("metrics", RunResult.of)),
         patch.object(tables, "write", timed("CSV files", tables.write)),
         patch.object(html, "write", timed("report.html", html.write)),

@@ -29,6 +29,7 @@ from benchsuite.metrics.statistics import measurement_window
 from benchsuite.records import arrow, telemetry
 from benchsuite.records import client as client_file
 from benchsuite.records import requests as requests_file
+from benchsuite.records.loading import run_data
 from benchsuite.records.record import Record
 from benchsuite.records.spool import read_facts, read_spool
 from benchsuite.records.table import RunData
@@ -217,7 +218,7 @@ def _columns(path: Path, facts: Facts, *, warmup_s: float) -> RunData:
         arrow.numbers(table[name], np.nan).astype(np.float64)
         for name in ("sent_s", "due_s", "finished_s")
     )
-    return RunData.from_records(
+    return run_data(
         table,
         window_s=measurement_window(
             np.where(np.isnan(due_s), sent_s, due_s),

@@ -7,6 +7,7 @@ import pyarrow as pa
 from msgspec import structs, to_builtins
 
 from benchsuite.endpoints.base import Kind
+from benchsuite.records.loading import run_data
 from benchsuite.records.record import Record
 from benchsuite.records.requests import SCHEMA
 from benchsuite.records.table import RunData
@@ -90,4 +91,4 @@ def run(*records: Record, **changes: Any) -> RunData:
         "num_planned": len(records),
         "planned_due_s": np.array(due_s),
     }
-    return RunData.from_records(table(*records), **{**usual, **changes})
+    return run_data(table(*records), **{**usual, **changes})

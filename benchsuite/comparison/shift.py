@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from benchsuite.comparison import effects
 from benchsuite.metrics.base import Interval, Metric
+from benchsuite.metrics.pool import Sample, sample
 from benchsuite.metrics.statistics import MIN_BLOCKS, Quantile, quantiles
 from benchsuite.metrics.steady import correlation_time
-from benchsuite.metrics.summaries import Sample, sample
 from benchsuite.records.table import FloatArray, IntArray, RunData
 from benchsuite.report.thinning import ecdf
 

@@ -39,6 +39,7 @@ from benchsuite.metrics.latency import (
     ttfo,
     ttft,
     ttft_sent,
+    twin_of_icl,
 )
 from benchsuite.metrics.long_context import (
     gamma_interval,
@@ -107,7 +108,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("ttfo", "Time to first visible output", "s", "lower", "request", ttfo),
     Metric("tpot", "Time per output token", "s", "lower", "request", tpot),
     Metric("itl", "Inter-token latency", "s", "lower", "token", itl),
-    Metric("icl", "Inter-chunk latency", "s", "lower", "chunk", icl),
+    Metric("icl", "Inter-chunk latency", "s", "lower", "chunk", icl, twin=twin_of_icl),
     Metric("e2e_latency", "E2E latency", "s", "lower", "request", e2e_latency),
     Metric("e2e_latency_sent", "E2E latency, from sent", "s", "lower", "request", e2e_latency_sent),
     Metric("normalised_latency", "Normalised latency", "s", "lower", "request", normalised_latency),

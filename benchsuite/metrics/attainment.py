@@ -250,15 +250,21 @@ def _keeps(objective: Objective, mean: float | None) -> bool | None:
 def _token_target(objective: Objective, data: RunData, counted: BoolArray) -> Target:
     """Over the token gaps of requests that count and ended well."""
     assert not isinstance(objective.limit, Line), "itl is a plain duration"
-    gap_s = data.once(latency.itl)
-    gap_s = gap_s[data.per_token(counted & data.ok) & ~np.isnan(gap_s)]
-    met = int(np.count_nonzero(objective.met(gap_s, np.array(objective.limit))))
-    share = met / len(gap_s) if len(gap_s) else None
+    limit = np.array(objective.limit)
+    met = num = first = 0
+    for piece in data.pieces():
+        its = piece.ok & counted[first : first + len(piece)]
+        first += len(piece)
+        gap_s = latency.itl(piece)
+        gap_s = gap_s[piece.per_token(its) & ~np.isnan(gap_s)]
+        met += int(np.count_nonzero(objective.met(gap_s, limit)))
+        num += len(gap_s)
+    share = met / num if num else None
     return Target(
         limit=objective.limit,
         rule=objective.rule,
         at=objective.at,
-        num=len(gap_s),
+        num=num,
         met=met,
         share=share,
         interval=None,

@@ -37,6 +37,7 @@ class Metric:
     over: Over = "ok"
     interval: Callable[[RunData], Interval | None] | None = None  # of a per-run metric, if known
     lacks: Callable[[RunData], str | None] | None = None  # why it is absent; None: it is not
+    twin: Callable[[RunData], str | None] | None = None  # which metric before it has its values
 
     @property
     def doc(self) -> str:

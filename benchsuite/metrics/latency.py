@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchsuite.records.columns import room
-from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
+from benchsuite.records.table import BoolArray, FloatArray, Int32Array, IntArray, RunData
 
 
 def ttft(data: RunData) -> FloatArray:
@@ -43,12 +43,12 @@ def tpot(data: RunData) -> FloatArray:
     Source: MLPerf Endpoints."""
     tokens = tokens_after_first(data).astype(np.float64)
     time_s = data.last_token_s - data.first_token_s
-    return _ratio(time_s, tokens, (tokens > 0) & (_first_arrivals(data).num_later > 0))
+    return _ratio(time_s, tokens, (tokens > 0) & (data.once(_first_arrivals).num_later > 0))
 
 
 def tokens_after_first(data: RunData) -> IntArray:
     """Output tokens that came after the first arrival, [n]."""
-    after: IntArray = data.output_tokens - _first_arrivals(data).tokens
+    after: IntArray = data.output_tokens - data.once(_first_arrivals).tokens
     return after
 
 
@@ -59,9 +59,19 @@ def itl(data: RunData) -> FloatArray:
     Quantiles are over tokens: long answers weigh more. Papers also call it time between tokens.
     Source: Sarathi-Serve, OSDI'24."""
     found, gap_s = data.arrivals, data.once(arrival_gaps)
-    if (found.tokens == 1).all():
+    if _is_1(found.tokens):
         return gap_s
     return np.repeat(gap_s / np.maximum(found.tokens, 1), found.tokens)
+
+
+def median_itl(data: RunData) -> float:
+    """Median `itl` of the requests in the window that ended well; NaN where there is none."""
+
+    def usable_s(data: RunData) -> FloatArray:
+        return itl(data)[data.per_token(data.in_window & data.ok)]
+
+    gap_s = data.gathered(usable_s)
+    return float(np.median(gap_s, overwrite_input=True)) if len(gap_s) else np.nan
 
 
 def arrival_gaps(data: RunData) -> FloatArray:
@@ -85,6 +95,19 @@ def icl(data: RunData) -> FloatArray:
     gap_s[1:] = np.diff(data.chunk_s)
     gap_s[data.is_first_chunk] = np.nan
     return gap_s
+
+
+def twin_of_icl(data: RunData) -> str | None:
+    """`itl`, where every chunk is one token and came alone."""
+    return "itl" if data.once(_are_chunks_tokens) else None
+
+
+def _are_chunks_tokens(data: RunData) -> bool:
+    return all(piece.is_new_read.all() and _is_1(piece.chunk_tokens) for piece in data.pieces())
+
+
+def _is_1(tokens: Int32Array) -> bool:
+    return bool((tokens == 1).all())
 
 
 def e2e_latency(data: RunData) -> FloatArray:
@@ -149,6 +172,11 @@ class _First(NamedTuple):
 
 
 def _first_arrivals(data: RunData) -> _First:
+    found = [_first_of_piece(piece) for piece in data.pieces()]
+    return _First(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _first_of_piece(data: RunData) -> _First:
     found = data.arrivals
     first = np.flatnonzero(found.is_first)
     tokens = np.zeros(len(data), dtype=np.int64)

@@ -14,7 +14,6 @@ from benchsuite.metrics.statistics import MIN_SESSIONS, percentile_interval, res
 from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
 
 STRATA: Final = 8  # levels of decode concurrency within which gaps are compared
-AT_ONCE: Final = 1 << 22  # gaps searched for together
 BLOCKS: Final = 200  # pieces of the window that are resampled: one prefill lengthens many gaps
 TOLERANCE: Final = 0.1  # of a median gap; a prefill that ends sooner after a token is over
 MIN_GAPS: Final = 100  # of each kind
@@ -106,33 +105,35 @@ class _Gaps(NamedTuple):
     is_exposed: BoolArray  # [pieces]; somebody else's prefill was in flight
 
 
-def _began(data: RunData) -> tuple[BoolArray, Counts]:
-    """Gaps that began in the window, [arrivals - 1], and prefills of others."""
+def _began(data: RunData) -> tuple[FloatArray, FloatArray]:
+    """Gaps that began in the window: when, and how long each is, both [gaps]."""
     found = data.arrivals
     start_s, (window_start_s, window_end_s) = found.at_s[:-1], data.window_s
     inside = ~found.is_first[1:]
     inside &= start_s >= window_start_s
     inside &= start_s < window_end_s
-    length_s = data.once(arrival_gaps)[1:][inside]
+    return start_s[inside], data.once(arrival_gaps)[1:][inside]
+
+
+def _others(data: RunData) -> Counts:
+    """Prefills that are not over when a gap begins. Its own is by then; whoever gets a first token
+    within the tolerance got it in the step that this gap begins with."""
+    length_s = data.gathered(lambda piece: _began(piece)[1])
     median_s = float(np.median(length_s, overwrite_input=True)) if len(length_s) else 0.0
-    # Its own prefill is over by then. Whoever gets a first token within the tolerance got it in
-    # the step that this gap begins with.
     ended_s = np.fmin(data.first_token_s, data.finished_s) - TOLERANCE * median_s
-    return inside, _counts(data.sent_s, ended_s)
+    return _counts(data.sent_s, ended_s)
 
 
 def _gaps(data: RunData) -> _Gaps:
-    inside, others = _began(data)
-    start_s, gap_s = data.arrivals.at_s[:-1], data.once(arrival_gaps)[1:]
-    decoding = data.once(in_decode)
+    others, decoding = data.once(_others), data.once(in_decode)
     blocks_s = np.linspace(*data.window_s, BLOCKS, endpoint=False)
     edge_s = np.unique(np.concatenate((others.at_s, decoding.at_s, blocks_s)))
     num, sum_s = np.zeros(len(edge_s), dtype=np.int64), np.zeros(len(edge_s))
-    for first in range(0, len(inside), AT_ONCE):
-        part = slice(first, first + AT_ONCE)
-        piece = np.searchsorted(edge_s, start_s[part][inside[part]], side="right") - 1
+    for part in data.pieces():
+        start_s, length_s = _began(part)
+        piece = np.searchsorted(edge_s, start_s, side="right") - 1
         num += np.bincount(piece, minlength=len(edge_s))
-        sum_s += np.bincount(piece, gap_s[part][inside[part]], minlength=len(edge_s))
+        sum_s += np.bincount(piece, length_s, minlength=len(edge_s))
     return _Gaps(
         num,
         sum_s,
@@ -142,12 +143,17 @@ def _gaps(data: RunData) -> _Gaps:
     )
 
 
-def beside_prefill(data: RunData) -> tuple[FloatArray, BoolArray]:
-    """Gaps between arrivals of one answer that began in the window, each in seconds, and whether
-    somebody else's prefill was in flight then; both [gaps]."""
-    inside, others = _began(data)
-    start_s, length_s = data.arrivals.at_s[:-1][inside], data.once(arrival_gaps)[1:][inside]
-    return length_s, _at(others, start_s) > 0
+def beside_prefill(data: RunData, *, is_beside: bool) -> FloatArray:
+    """Gaps between arrivals of one answer that began in the window, in seconds: those during which
+    somebody else's prefill was in flight when they began, or the others."""
+    others = data.once(_others)
+
+    def chosen_s(piece: RunData) -> FloatArray:
+        start_s, length_s = _began(piece)
+        chosen: FloatArray = length_s[(_at(others, start_s) > 0) == is_beside]
+        return chosen
+
+    return data.gathered(chosen_s)
 
 
 def lacks_contrast(data: RunData) -> str | None:

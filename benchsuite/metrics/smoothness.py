@@ -83,14 +83,18 @@ def longest_stall(data: RunData) -> FloatArray:
 def stalls(data: RunData) -> FloatArray:
     """How many times an answer stood still: gaps between its arrivals that are longer than 200 ms
     and than 5 times the median gap of the run. Undefined for an answer of one arrival."""
-    gap_s, arrivals = data.once(arrival_gaps), data.arrivals
-    known = gap_s[~arrivals.is_first]
-    if not len(known):
+    known_s = data.gathered(partial(RunData.once, analysis=arrival_gaps))
+    if not len(known_s):
         return np.full(len(data), np.nan)
-    limit_s = max(STALL_S, STALL_FACTOR * float(np.median(known, overwrite_input=True)))
-    found = _reduced(np.add, (gap_s > limit_s).astype(np.float64), arrivals.num, 0.0)
-    found[arrivals.num < 2] = np.nan
-    return found
+    limit_s = max(STALL_S, STALL_FACTOR * float(np.median(known_s, overwrite_input=True)))
+
+    def longer(data: RunData) -> FloatArray:
+        is_longer = (data.once(arrival_gaps) > limit_s).astype(np.float64)
+        found = _reduced(np.add, is_longer, data.arrivals.num, 0.0)
+        found[data.arrivals.num < 2] = np.nan
+        return found
+
+    return data.by_request(longer)
 
 
 def jitter(data: RunData) -> FloatArray:

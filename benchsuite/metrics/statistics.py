@@ -8,7 +8,7 @@ They speak of this run: another run of the same scenario differs by more than th
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -39,6 +39,10 @@ MAX_GROUPS: Final = 1000  # sessions are dealt into so many; the interval's widt
 MIN_BLOCKS: Final = 16  # blocks of a mean at least, however long the correlation
 AT_ONCE: Final = 1 << 16  # values looked at together: as many as stay in the processor's cache
 UNCORRELATED: Final = 1.5  # sessions that say as much as one; below, the difference is noise
+
+
+Parts = Callable[[], Iterator[tuple[FloatArray, IntArray | Int32Array]]]
+"""Values in parts that fit in memory, each with its sessions [of the part]; can be had again."""
 
 
 class Quantile(NamedTuple):
@@ -105,18 +109,26 @@ def quantiles(
     below it); the interval is then that of n / design effect values, read off the whole sample.
     A quantile is refused when its interval would run off the sample.
     """
-    if not len(values):
+    sizes = np.bincount(sessions)
+    return quantiles_of(np.sort(values), lambda: iter([(values, sessions)]), sizes, levels)
+
+
+def quantiles_of(
+    ordered: FloatArray, parts: Parts, sizes: IntArray, levels: Mapping[str, float] = QUANTILES
+) -> dict[str, Quantile]:
+    """`quantiles` of values that are in order already, and in parts with their sessions; `sizes`:
+    how many each session has, [sessions]."""
+    if not len(ordered):
         return {name: Quantile(None, None, values_needed(p)) for name, p in levels.items()}
-    ordered = np.sort(values)
-    points = _interpolated(ordered, np.array(list(levels.values())))
-    effects = _design_effects(values, points, sessions)
+    points = interpolated(ordered, np.array(list(levels.values())))
+    effects = _design_effects(points, float(ordered[-1]), parts, sizes)
     return {
         name: _quantile(ordered, float(point), p, float(effect))
         for (name, p), point, effect in zip(levels.items(), points, effects, strict=True)
     }
 
 
-def _interpolated(ordered: FloatArray, p: FloatArray) -> FloatArray:
+def interpolated(ordered: FloatArray, p: FloatArray) -> FloatArray:
     """`np.quantile(ordered, p)`, to the last bit, of values that are sorted already."""
     rank = p * (len(ordered) - 1)
     below = np.floor(rank).astype(np.int64)
@@ -138,40 +150,36 @@ def _quantile(ordered: FloatArray, point: float, p: float, effect: float) -> Qua
     return Quantile(point, (float(ordered[lower - 1]), float(ordered[upper - 1])), None)
 
 
-def _design_effects(
-    values: FloatArray, points: FloatArray, sessions: IntArray | Int32Array
-) -> FloatArray:
+def _design_effects(points: FloatArray, most: float, parts: Parts, sizes: IntArray) -> FloatArray:
     """How many times more values are needed than if they were independent, [points]; at least 1.
 
     (k / (k - 1)) * sum over sessions of (below_s - q * n_s)^2 / (n * q * (1 - q)), where of the n_s
     values of session s below_s are <= the point, q is their share in all, and k counts sessions.
     """
-    n = len(values)
-    sizes = np.zeros(int(sessions.max()) + 1, dtype=np.int64)
-    for start in range(0, n, 1 << 22):  # which makes them wider on its way
-        found = np.bincount(sessions[start : start + (1 << 22)])
-        sizes[: len(found)] += found
+    n = int(sizes.sum())
     k = int(np.count_nonzero(sizes))
     if k == n:
         return np.ones(len(points))
     if k == 1:
         return np.full(len(points), float(n))  # one session is one observation
     # At the maximum the share would be 1 whoever the values belong to: look just below it.
-    points = np.where(points < values.max(), points, np.nextafter(points, -np.inf))
+    points = np.where(points < most, points, np.nextafter(points, -np.inf))
     width = len(points) + 1
     counts = np.zeros(len(sizes) * width, dtype=np.int64)
-    for start in range(0, n, AT_ONCE):
-        part = values[start : start + AT_ONCE]
-        cell = sessions[start : start + AT_ONCE] * np.int64(width)
-        low = int(cell.min())  # sessions of one part are few, and near each other
-        cell -= low
-        for point in points:  # number of points below the value
-            cell += part > point
-        found = np.bincount(cell)
-        counts[low : low + len(found)] += found
+    for values, sessions in parts():
+        for start in range(0, len(values), AT_ONCE):
+            part = values[start : start + AT_ONCE]
+            cell = sessions[start : start + AT_ONCE] * np.int64(width)
+            low = int(cell.min())  # sessions of one part are few, and near each other
+            cell -= low
+            for point in points:  # number of points below the value
+                cell += part > point
+            found = np.bincount(cell)
+            counts[low : low + len(found)] += found
     below = counts.reshape(len(sizes), width).cumsum(axis=1)[:, :-1].astype(np.float64)
     share = below.sum(axis=0) / n
-    spread = ((below - share * sizes[:, None]) ** 2).sum(axis=0)
+    below -= share * sizes[:, None]
+    spread = np.square(below, out=below).sum(axis=0)
     independent = n * share * (1 - share)
     effects = np.ones(len(points))
     has_both = independent > 0

@@ -1,21 +1,20 @@
 """From metrics to numbers: which values count, their quantiles and intervals. Names no metric."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
 from benchsuite.metrics.base import Interval, Metric, Summary
+from benchsuite.metrics.pool import Pool, pool
 from benchsuite.metrics.statistics import (
     QUANTILES,
     effective_sessions,
     mean_intervals,
-    quantiles,
+    quantiles_of,
 )
 from benchsuite.metrics.steady import quantile_with_failures
-from benchsuite.records.table import FloatArray, Int32Array, IntArray, RunData
-
-AT_ONCE: Final = 1 << 22  # values added up together
+from benchsuite.records.table import FloatArray, RunData
 
 
 def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
@@ -23,13 +22,19 @@ def summaries(metrics: tuple[Metric, ...], data: RunData) -> dict[str, Summary]:
     missing = absent(metrics, data)
     metrics = tuple(metric for metric in metrics if metric.name not in missing)
     num_failed = int(np.count_nonzero(data.in_window & ~data.ok))
-    found, totals = {}, []
-    for metric in metrics:  # one after the other: values of tokens are many
-        if metric.shape != "run":
-            values = sample(metric, data)
-            found[metric.name] = _of_sample(metric, values, num_failed)
-            totals.append(_totals(values, data.num_sessions))
-    for name, mean in zip(list(found), _means(totals), strict=True):
+    spread = [metric for metric in metrics if metric.shape != "run"]
+    found: dict[str, Summary] = {}
+    totals = np.zeros((2, data.num_sessions, len(spread)))
+    for m, metric in enumerate(spread):  # one after the other: values of tokens are many
+        twin = metric.twin(data) if metric.twin is not None else None
+        if twin is not None and twin in found:
+            found[metric.name] = replace(found[twin], **_names(metric))
+            totals[:, :, m] = totals[:, :, list(found).index(twin)]
+            continue
+        pooled = pool(metric, data)
+        found[metric.name] = _of_pool(metric, pooled, num_failed)
+        totals[0, :, m], totals[1, :, m] = pooled.counts, pooled.sums
+    for name, mean in zip(list(found), _means(*totals), strict=True):
         if found[name].n:
             found[name] = replace(
                 found[name],
@@ -46,31 +51,6 @@ def absent(metrics: tuple[Metric, ...], data: RunData) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-class Sample(NamedTuple):
-    """The values of a metric that count, and whose they are."""
-
-    values: FloatArray
-    session: IntArray | Int32Array  # of each value, from 0
-
-
-def sample(metric: Metric, data: RunData) -> Sample:
-    """Of a metric that is not of shape `run`: the values that `summarise` draws from."""
-    values, session = metric.values(data), data.session
-    counted = data.in_window & (data.ok if metric.over == "ok" else ~np.isnan(data.sent_s))
-    if metric.shape == "request":
-        chosen = np.flatnonzero(counted & ~np.isnan(values))
-        return Sample(values[chosen], session[chosen])
-    if metric.shape == "session":
-        num_outside = np.bincount(session[~counted], minlength=data.num_sessions)
-        chosen = np.flatnonzero((num_outside == 0) & ~np.isnan(values))
-        return Sample(values[chosen], chosen)
-    spread = data.per_chunk if metric.shape == "chunk" else data.per_token
-    chosen = ~np.isnan(values)
-    if not counted.all():
-        chosen &= spread(counted)
-    return Sample(values[chosen], spread(session.astype(np.int32))[chosen])
-
-
 class _Mean(NamedTuple):
     """What can be said of a mean."""
 
@@ -78,57 +58,38 @@ class _Mean(NamedTuple):
     num_independent: float  # sessions
 
 
-class _Totals(NamedTuple):
-    """Of each session, [num_sessions]."""
-
-    counts: IntArray
-    sums: FloatArray
-
-
-def _totals(sample: Sample, num: int) -> _Totals:
-    counts, sums = np.zeros(num, dtype=np.int64), np.zeros(num)
-    for start in range(0, len(sample.values), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        counts += np.bincount(sample.session[part], minlength=num)
-        sums += np.bincount(sample.session[part], sample.values[part], minlength=num)
-    return _Totals(counts, sums)
-
-
-def _means(totals: list[_Totals]) -> list[_Mean]:
-    """Of all samples at once; sessions without a value in any of them are left out."""
-    if not totals:
-        return []
-    counts = np.array([each.counts for each in totals]).T
-    sums = np.array([each.sums for each in totals]).T
+def _means(counts: FloatArray, sums: FloatArray) -> list[_Mean]:
+    """Of all metrics at once, both [sessions, metrics]; sessions without a value in any of them are
+    left out."""
     present = counts.any(axis=1)
-    sums, counts = sums[present], counts[present].astype(np.float64)
+    if not present.all():
+        sums, counts = sums[present], counts[present]
     independent = effective_sessions(sums, counts)
     intervals = mean_intervals(sums, counts, independent)
     return [_Mean(*pair) for pair in zip(intervals, independent.tolist(), strict=True)]
 
 
-def _of_sample(metric: Metric, sample: Sample, num_failed: int) -> Summary:
+def _of_pool(metric: Metric, pooled: Pool, num_failed: int) -> Summary:
     """All but what is said of its mean beside others'."""
-    values = sample.values
-    named = _names(metric)
-    found = quantiles(values, sample.session)
+    named, ordered = _names(metric), pooled.ordered
+    found = quantiles_of(ordered, pooled.parts, pooled.counts)
     points: dict[str, Any] = {name: each.value for name, each in found.items()}
     refused = {name: each.needed for name, each in found.items() if each.needed is not None}
-    if not len(values):
+    if not len(ordered):
         return Summary(**named, n=0, refused=refused)
     return Summary(
         **named,
-        n=len(values),
-        mean=float(values.mean()),
-        std=float(values.std(ddof=1)) if len(values) > 1 else None,
-        min=float(values.min()),
-        max=float(values.max()),
+        n=len(ordered),
+        mean=pooled.mean,
+        std=pooled.std,
+        min=float(ordered[0]),
+        max=float(ordered[-1]),
         **points,
         p50_ci=found["p50"].interval,
         p90_ci=found["p90"].interval,
         p99_ci=found["p99"].interval,
         refused=refused,
-        with_failures=_with_failures(metric, values, num_failed, points),
+        with_failures=_with_failures(metric, ordered, num_failed, points),
     )
 
 

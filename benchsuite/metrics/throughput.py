@@ -77,8 +77,12 @@ def prompt_tokens_inside(data: RunData) -> float:
 
 def output_tokens_inside(data: RunData) -> float:
     """Output tokens that arrived in the window, of requests that ended well."""
+    return float(sum(map(_tokens_inside, data.pieces())))
+
+
+def _tokens_inside(data: RunData) -> int:
     counted = data.per_chunk(data.ok) & _inside(data.chunk_s, data)
-    return float(data.chunk_tokens[counted].sum())
+    return int(data.chunk_tokens[counted].sum())
 
 
 def _inside(at_s: FloatArray, data: RunData) -> BoolArray:

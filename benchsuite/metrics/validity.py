@@ -15,8 +15,8 @@ from msgspec import Meta, Struct, structs
 
 from benchsuite.exchange import EMBEDDED
 from benchsuite.metrics.attainment import counted_requests, num_unrecorded
-from benchsuite.metrics.generator import issue_delay
-from benchsuite.metrics.latency import itl, ttft
+from benchsuite.metrics.generator import client_lag, issue_delay
+from benchsuite.metrics.latency import median_itl, ttft
 from benchsuite.metrics.statistics import most_by_chance
 from benchsuite.records.table import BoolArray, FloatArray, RunData
 from benchsuite.spec import Count, Positive, Seconds, Share, Spec
@@ -242,10 +242,14 @@ def _concurrency(data: RunData, limits: Validity) -> list[Check]:
 def _client_lag(data: RunData, limits: Validity) -> list[Check]:
     """Two limits where the kernel's stamps count: they are right however late the program reads,
     so a moderate lag only says that the machine is busy; a long one holds up the server."""
-    lag_s = _known(data.chunk_lag_s[data.per_chunk(data.in_window)].astype(np.float64))
+
+    def in_window_s(data: RunData) -> FloatArray:
+        return client_lag(data)[data.per_chunk(data.in_window)]
+
+    lag_s = data.gathered(in_window_s)
     if not len(lag_s):
         return []
-    gap_s = _median(itl(data)[data.per_token(_usable(data))])
+    gap_s = float(np.nan_to_num(data.once(median_itl)))
     p99_s, limit_s = _p99(lag_s), max(limits.client_lag, limits.client_lag_share * gap_s)
     words = f"bytes waited up to {_ms(p99_s)} until the client read them (p99; limit "
     so = "the client was too slow for this load"
@@ -326,10 +330,11 @@ def _token_counts(data: RunData) -> list[Check]:
 
 
 def _tokens_per_chunk(data: RunData, limits: Validity) -> Check | None:
-    chosen = data.per_chunk(_usable(data))
-    if not chosen.any():
+    usable = _usable(data)
+    num_chunks = int(data.num_chunks[usable].sum())
+    if not num_chunks:
         return None
-    mean, limit = float(data.chunk_tokens[chosen].mean()), limits.tokens_per_chunk
+    mean, limit = float(data.num_stamped[usable].sum() / num_chunks), limits.tokens_per_chunk
     fact = f"a chunk holds {mean:.3g} tokens on average (limit {limit:g})"
     so = "itl shares a chunk's gap among its tokens; icl is what was seen"
     return _at_most("tokens_per_chunk", mean, limit, "tokens", fact, hard=False, so=so)
@@ -366,8 +371,8 @@ def _median(values: FloatArray) -> float:
 
 
 def _p99(values: FloatArray) -> float:
-    """Of the sample as it is; a check needs no interval."""
-    return float(np.quantile(values, 0.99))
+    """Of the sample as it is, which it may reorder; a check needs no interval."""
+    return float(np.quantile(values, 0.99, overwrite_input=True))
 
 
 def _ms(value_s: float) -> str:

@@ -1,5 +1,6 @@
 """A table's columns as arrays, rows in the order in which they were due; long ones lie in files."""
 
+import mmap
 import os
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from benchsuite.records import arrow
 LONG_BYTES: Final = 1 << 27  # a column over chunks that is longer lies in a file
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 class Columns:
@@ -77,6 +79,7 @@ class Columns:
             else:
                 values[np.arange(start[0], start[-1]) + np.repeat(place, np.diff(start))] = found
             row += num
+        release(values)
         pieces.clear()
         pa.default_memory_pool().release_unused()  # it keeps a column's room for the next one
         return np.concatenate(([0], ends)), values
@@ -91,3 +94,13 @@ def room(num: int, kind: DTypeLike) -> NDArray[Any]:
                 os.posix_fallocate(file.fileno(), 0, num_bytes)
             return np.memmap(file, kind, "w+", shape=(num,)).view(np.ndarray)
     return np.empty(num, kind)
+
+
+def release(values: NDArray[Any]) -> None:
+    """Memory in which a long column was looked at goes back to the system. The column stays in its
+    file, and is read from there when it is looked at again."""
+    owner: Any = values
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -8,16 +8,14 @@ the run as shorter runs, for what looks at one request at a time.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Final, NamedTuple, Self, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchsuite.exchange import Kind
-from benchsuite.records import grades
-from benchsuite.records.columns import Columns, FloatArray, IntArray
+from benchsuite.records.columns import BoolArray, FloatArray, IntArray, release
 from benchsuite.records.grades import Grades
+from benchsuite.records.ragged import spans, sums, token_times
 
 __all__ = [
     "Arrivals",
@@ -35,7 +33,6 @@ WHOLE_CHUNKS: Final = 1 << 22  # a run of no more is one piece
 T = TypeVar("T")
 Number = TypeVar("Number", bound=np.generic)
 Int32Array = NDArray[np.int32]
-BoolArray = NDArray[np.bool_]
 
 
 class Arrivals(NamedTuple):
@@ -135,29 +132,31 @@ class RunData:
 
     def retimed(self, chunk_s: FloatArray) -> "RunData":
         """As if chunks had come at other times, [chunks]; reads stay as they were."""
-        is_output = self.chunk_kind != Kind.REASONING
+        times = token_times(self.chunk_start, chunk_s, self.chunk_kind, PIECE_CHUNKS)
         return replace(
             self,
             chunk_s=chunk_s,
-            first_token_s=_first(self.chunk_start, chunk_s),
-            first_output_s=_first_where(is_output, self.chunk_start, chunk_s),
-            last_token_s=_last(self.chunk_start, chunk_s),
+            first_token_s=times.first_s,
+            first_output_s=times.first_output_s,
+            last_token_s=times.last_s,
         )
 
     def pieces(self) -> Iterator["RunData"]:
         """The same requests as runs of about PIECE_CHUNKS chunks, one after the other: itself where
         it is no longer. Window, plan and telemetry are those of the whole; `tools` and
         `item_grades` are left out."""
-        if len(self.chunk_s) <= WHOLE_CHUNKS:
+        if self.is_one_piece:
             yield self
             return
-        first = 0
-        while first < len(self):
-            wanted = int(self.chunk_start[first]) + PIECE_CHUNKS
-            end = int(np.searchsorted(self.chunk_start, wanted, side="right")) - 1
-            end = max(end, first + 1)
+        for first, end in spans(self.chunk_start, PIECE_CHUNKS):
             yield self._piece(first, end)
-            first = end
+            for name in _CHUNK_COLUMNS:
+                release(getattr(self, name))
+
+    @property
+    def is_one_piece(self) -> bool:
+        """`pieces` gives the run itself."""
+        return len(self.chunk_s) <= WHOLE_CHUNKS
 
     def _piece(self, first: int, end: int) -> "RunData":
         start = self.chunk_start[first : end + 1]
@@ -171,62 +170,21 @@ class RunData:
             cut[name] = getattr(self, name)[chunks]
         return replace(self, **cut)
 
-    def by_request(self, values: Callable[["RunData"], FloatArray]) -> FloatArray:
+    def by_request(self, values: Callable[["RunData"], NDArray[Number]]) -> NDArray[Number]:
         """`values(self)`, [n], worked out piece by piece. For what a request alone decides."""
         return np.concatenate([values(piece) for piece in self.pieces()])
 
-    @classmethod
-    def from_records(
-        cls,
-        table: pa.Table,
-        *,
-        window_s: tuple[float, float],
-        num_planned: int,
-        planned_due_s: FloatArray,
-        partial: str | None = None,
-        column: Callable[[str], pa.ChunkedArray] | None = None,
-    ) -> Self:
-        """The columns of `table`: one row per request, one column per field of Record.
-
-        `column` reads those over chunks, by name, where `table` leaves them out."""
-        columns = Columns(table, column or table.column)
-        chunk_start, chunk_s = columns.lists("chunk_s")
-        chunk_s = chunk_s.astype(np.float64, copy=False)
-        chunk_kind = columns.lists("chunk_kind")[1].astype(np.int8, copy=False)
-        prompt_tokens = columns.integers("server_prompt_tokens")
-        prompt_tokens = np.where(
-            prompt_tokens < 0, columns.integers("prompt_tokens"), prompt_tokens
-        )
-        as_they_are: dict[str, Any] = {
-            **{name: columns.integers(name) for name in _INTEGERS},
-            **{name: columns.floats(name) for name in _FLOATS},
-            **{name: columns.texts(name) for name in _TEXTS},
-        }
-        return cls(
-            **as_they_are,
-            first_token_s=_first(chunk_start, chunk_s),
-            first_output_s=_first_where(chunk_kind != Kind.REASONING, chunk_start, chunk_s),
-            last_token_s=_last(chunk_start, chunk_s),
-            prompt_tokens=prompt_tokens,
-            must_reach_asked=columns.integers("must_reach_asked") > 0,
-            correct=columns.integers("correct"),
-            chunk_start=chunk_start,
-            chunk_s=chunk_s,
-            chunk_tokens=columns.lists("chunk_tokens")[1].astype(np.int32, copy=False),
-            chunk_kind=chunk_kind,
-            chunk_read=columns.lists("chunk_read")[1].astype(np.int32, copy=False),
-            chunk_lag_s=_lags(chunk_start, *columns.lists("chunk_lag_s")),
-            tools=_tool_use(columns),
-            item_grades=grades.columns(columns.rows("grades")),
-            group=columns.integers("group") if "group" in table.column_names else None,
-            window_s=window_s,
-            images=columns.integers("num_images") if "num_images" in table.column_names else None,
-            answer=columns.texts("answer") if "answer" in table.column_names else None,
-            items=columns.integers("num_items") if "num_items" in table.column_names else None,
-            num_planned=num_planned,
-            planned_due_s=planned_due_s,
-            partial=partial,
-        )
+    def gathered(self, values: Callable[["RunData"], FloatArray]) -> FloatArray:
+        """`values(self)`, worked out piece by piece, without NaN; the array is the caller's. At
+        most one value for each chunk or each token."""
+        most = max(len(self.chunk_s), int(self.num_stamped.sum()))
+        found, num = np.empty(most), 0  # takes memory as it is filled
+        for piece in self.pieces():
+            own = values(piece)
+            own = own[~np.isnan(own)]
+            found[num : num + len(own)] = own
+            num += len(own)
+        return found[:num]
 
     @cached_property
     def num_images(self) -> IntArray:
@@ -247,12 +205,7 @@ class RunData:
     @cached_property
     def num_stamped(self) -> IntArray:
         """Tokens in the chunks of a request, [n]."""
-        found = np.zeros(len(self), dtype=np.int64)
-        has_any = self.num_chunks > 0
-        if has_any.any():
-            starts = self.chunk_start[:-1][has_any]
-            found[has_any] = np.add.reduceat(self.chunk_tokens, starts, dtype=np.int64)
-        return found
+        return self.by_request(lambda piece: sums(piece.chunk_start, piece.chunk_tokens))
 
     def per_chunk(self, values: NDArray[Number]) -> NDArray[Number]:
         """`values` [n] of each chunk's request, [chunks]."""
@@ -327,85 +280,3 @@ _COLUMNS = tuple(
     if one.name not in (*_CHUNK_COLUMNS, "chunk_start", "window_s", "num_planned")
     and one.name not in ("planned_due_s", "partial", "samples", "tools", "item_grades", "_found")
 )
-_INTEGERS = (
-    "request_id",
-    "session_id",
-    "turn",
-    "worker",
-    "prompt_tokens_asked",
-    "cached_tokens",
-    "output_tokens_asked",
-    "output_tokens",
-    "reasoning_tokens",
-)
-_FLOATS = ("priority", "due_s", "sent_s", "finished_s", "connect_s")
-_TEXTS = (
-    "slo_class",
-    "tenant",
-    "model",
-    "status",
-    "error_class",
-    "error",
-    "finish_reason",
-    "tokens_from",
-    "stamp_source",
-)
-
-
-def _tool_use(columns: Columns) -> ToolUse | None:
-    """What `tool_calls` and `tool_results` hold; None where both are empty."""
-    calls, results = columns.rows("tool_calls"), columns.rows("tool_results")
-    if not (any(calls) or any(results)):
-        return None
-    outputs, reasoning = columns.texts("output_text"), columns.texts("reasoning_text")
-    text = tuple(map("{}\n{}".format, reasoning, outputs))
-    n = np.arange(len(calls))
-    flat_calls = [call for row in calls for call in row]
-    flat_results = [result for row in results for result in row]
-    return ToolUse(
-        call_request=np.repeat(n, list(map(len, calls))),
-        call_name=tuple(call["name"] for call in flat_calls),
-        call_wrong=np.array([call["problem"] is not None for call in flat_calls], dtype=np.bool_),
-        result_request=np.repeat(n, list(map(len, results))),
-        result_failed=np.array(list(map(_has_failed, flat_results)), dtype=np.bool_),
-        answer=columns.texts("answer"),
-        text=text if columns.has_any("output_text") else None,
-    )
-
-
-def _has_failed(result: dict[str, Any]) -> bool:
-    is_empty = result["output_tokens"] == 0
-    return bool(result["problem"] is not None or result["exit_code"] or is_empty)
-
-
-def _first(start: IntArray, values: FloatArray) -> FloatArray:
-    """First value of each row; NaN where it has none."""
-    return _at(start[:-1], np.diff(start) > 0, values)
-
-
-def _last(start: IntArray, values: FloatArray) -> FloatArray:
-    return _at(start[1:] - 1, np.diff(start) > 0, values)
-
-
-def _first_where(chosen: BoolArray, start: IntArray, values: FloatArray) -> FloatArray:
-    """First chosen value of each row; NaN where none is."""
-    if chosen.all():
-        return _first(start, values)
-    num_before = np.concatenate(([0], np.cumsum(chosen)))[start]
-    return _first(num_before, values[chosen])
-
-
-def _at(index: IntArray, is_there: BoolArray, values: FloatArray) -> FloatArray:
-    found = np.full(len(index), np.nan)
-    found[is_there] = values[index[is_there]]
-    return found
-
-
-def _lags(chunk_start: IntArray, start: IntArray, values: NDArray[Any]) -> NDArray[np.float32]:
-    """One lag per chunk; NaN for all chunks of a request that has none."""
-    if np.array_equal(start, chunk_start):
-        return values.astype(np.float32, copy=False)
-    has_lag = np.repeat(np.diff(start) > 0, np.diff(chunk_start))
-    lag_s = np.full(int(chunk_start[-1]), np.nan, dtype=np.float32)
-    lag_s[has_lag] = values
-    return lag_s

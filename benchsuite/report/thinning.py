@@ -14,10 +14,15 @@ def ecdf(values: FloatArray, limit: int = 2_000) -> tuple[FloatArray, FloatArray
     Of n values that are not NaN, the largest quarter of `limit` are all kept, another quarter is
     spaced geometrically from there down, so that the tail keeps its shape, and half evenly.
     """
-    x = np.sort(values[~np.isnan(values)])
+    return ecdf_of(np.sort(values[~np.isnan(values)]), limit)
+
+
+def ecdf_of(x: FloatArray, limit: int = 2_000) -> tuple[FloatArray, FloatArray]:
+    """`ecdf` of values without NaN that are in order already."""
     n = len(x)
-    ranks = np.arange(1, n + 1)
-    if n > limit:
+    if n <= limit:
+        ranks = np.arange(1, n + 1)
+    else:
         largest = np.arange(n - limit // 4 + 1, n + 1)
         below = n + 1 - np.geomspace(limit // 4, n, limit // 4)
         even = np.linspace(1, n, limit // 2)

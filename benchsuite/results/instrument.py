@@ -5,15 +5,16 @@ one of them. Derivation, term by term: docs/selftest.md.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, Self
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from benchsuite.metrics.generator import send_delay
-from benchsuite.metrics.latency import itl, tokens_after_first, tpot, ttft
+from benchsuite.metrics.generator import client_lag, send_delay
+from benchsuite.metrics.latency import median_itl, tokens_after_first, tpot, ttft
 from benchsuite.metrics.validity import Check, Validity
 from benchsuite.records.client import Client
 from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
@@ -65,7 +66,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
                 for source, num in sorted(Counter(data.stamp_source).items())
             },
             send_delay=Spread.of(send_delay(data)),
-            client_lag=Spread.of(data.chunk_lag_s),
+            client_lag=data.once(lag_spread),
             timer_resolution_s=timer_resolution_s,
             stamp_error_s=stamp_s,
             error_s={} if stamp_s is None else errors(data, stamp_s, sent_s or 0.0),
@@ -88,27 +89,40 @@ def load(data: RunData, num_workers: int) -> Load:
     most = float(np.cumsum(steps[order]).max(initial=0.0))
     return Load(
         most / num_workers,
-        _busy_rate(data.arrivals.at_s) / num_workers,
-        _busy_rate(sent_s) / num_workers,
+        _busy_rate(lambda: (piece.arrivals.at_s for piece in data.pieces())) / num_workers,
+        _busy_rate(lambda: (sent_s,)) / num_workers,
     )
 
 
-def _busy_rate(at_s: FloatArray) -> float:
-    """Per second."""
-    if not len(at_s):
+def _busy_rate(at_s: Callable[[], Iterable[FloatArray]]) -> float:
+    """Per second, of moments in several parts."""
+    ends_s = [(float(part.min()), float(part.max()), len(part)) for part in at_s() if len(part)]
+    if not ends_s:
         return 0.0
-    first_s, last_s = float(at_s.min()), float(at_s.max())
+    first_s, last_s = min(low for low, _, _ in ends_s), max(high for _, high, _ in ends_s)
     if last_s - first_s < 1.0:
-        return float(len(at_s))
-    counts = np.bincount((at_s - first_s).astype(np.int64))
+        return float(sum(num for _, _, num in ends_s))
+    counts = np.zeros(int(last_s - first_s) + 1, dtype=np.int64)
+    for part in at_s():
+        counts += np.bincount((part - first_s).astype(np.int64), minlength=len(counts))
     return float(np.quantile(counts, BUSY))
+
+
+def lag_spread(data: RunData) -> Spread:
+    """Seen by the program - arrived in the kernel, over all chunks."""
+    return Spread.of_known(data.gathered(client_lag))
 
 
 def shared(data: RunData) -> float:
     """Share of chunks that came in one read with an earlier one: stamped with a later one's time.
     A server that writes several at once makes such reads too, and they are stamped right."""
     num = len(data.chunk_s)
-    return 1 - len(data.arrivals.at_s) / num if num else 0.0
+    return 1 - sum(len(piece.arrivals.at_s) for piece in data.pieces()) / num if num else 0.0
+
+
+def _all_alone(data: RunData) -> bool:
+    """No chunk came in one read with another one."""
+    return all(piece.is_new_read.all() for piece in data.pieces())
 
 
 def others_cpu(clients: tuple[Client, ...]) -> float | None:
@@ -149,11 +163,11 @@ def _kernel_error_s(
     return max(UNTESTED_S, *(client.clock_error_s for client in clients))
 
 
-def waited_s(data: RunData) -> FloatArray:
+def waited_s(data: RunData, longest_s: float) -> FloatArray:
     """How much earlier than its stamp a chunk may have come, [chunks]; 0 where it came alone.
 
     A read has one stamp, that of its last chunk. The others came after the program had looked the
-    last time, and did not wait longer than bytes do in this run (p99 of the client's lag).
+    last time, and did not wait longer than `longest_s`: than bytes do (p99 of the client's lag).
     """
     is_new, at_s = data.is_new_read, data.chunk_s
     if is_new.all():
@@ -164,7 +178,6 @@ def waited_s(data: RunData) -> FloatArray:
     looked_s = data.per_chunk(data.sent_s)[starts]
     same = ~data.is_first_chunk[starts][1:]
     looked_s[1:][same] = seen_s[:-1][same]
-    longest_s = Spread.of(data.chunk_lag_s).p99 or 0.0
     gap_s = at_s - looked_s[np.cumsum(is_new) - 1]
     return np.where(is_last, 0.0, np.clip(gap_s, 0.0, longest_s))
 
@@ -186,10 +199,12 @@ def errors(data: RunData, stamp_s: float, sent_s: float) -> dict[str, float]:
     """The bound of each latency, seconds. `stamp_s`, `sent_s`: of the stamps of a read and of a
     sending. An arrival's: the p99 over all chunks, with how long those of shared reads waited."""
     arrival_s = stamp_s
-    if not data.is_new_read.all():
-        arrival_s = float(np.quantile(np.maximum(stamp_s, waited_s(data)), 1 - RARE))
-    late_s = Spread.of(data.sent_s - data.due_s - data.connect_s).p99  # None: nothing was due
-    from_due_s = arrival_s + (sent_s if late_s is None else max(late_s, 0.0))
+    if not data.once(_all_alone):
+        longest_s = data.once(lag_spread).p99 or 0.0
+        late_s = data.gathered(lambda piece: np.maximum(stamp_s, waited_s(piece, longest_s)))
+        arrival_s = float(np.quantile(late_s, 1 - RARE, overwrite_input=True))
+    sent_late_s = Spread.of(data.sent_s - data.due_s - data.connect_s).p99  # None: none was due
+    from_due_s = arrival_s + (sent_s if sent_late_s is None else max(sent_late_s, 0.0))
     return {
         "ttft": from_due_s,
         "ttft_sent": arrival_s + sent_s,
@@ -211,10 +226,18 @@ def _tpot_error_s(data: RunData, stamp_s: float) -> float:
     if not len(chosen):
         return stamp_s
     tokens = tokens_after_first(data)[chosen]
-    if data.is_new_read.all():
+    if data.once(_all_alone):
         return over_tokens(((stamp_s, 0.0), (stamp_s, 0.0)), tokens)
-    first_waited_s = waited_s(data)[data.chunk_start[chosen]]
+    longest_s = data.once(lag_spread).p99 or 0.0
+    first_waited_s = data.by_request(partial(_first_waited_s, longest_s=longest_s))[chosen]
     return over_tokens(((stamp_s, first_waited_s), (stamp_s, 0.0)), tokens)
+
+
+def _first_waited_s(data: RunData, longest_s: float) -> FloatArray:
+    """Of the first chunk of each request, [n]; 0 where none came."""
+    found, has_any = np.zeros(len(data)), data.num_chunks > 0
+    found[has_any] = waited_s(data, longest_s)[data.chunk_start[:-1][has_any]]
+    return found
 
 
 def _normalised_error_s(data: RunData, from_due_s: float) -> float:
@@ -263,8 +286,8 @@ def _token_times(data: RunData, found: Instrument, limits: Validity) -> list[Che
     they are fatal from where a late sending is."""
     if found.stamp_error_s is None:
         return []
-    gap_s = itl(data)[data.per_token(_usable(data))]
-    limit_s = max(limits.client_lag, limits.client_lag_share * (Spread.of(gap_s).p50 or 0.0))
+    gap_s = float(np.nan_to_num(data.once(median_itl)))
+    limit_s = max(limits.client_lag, limits.client_lag_share * gap_s)
     stamp_s, token_s = found.stamp_error_s, found.error_s["itl"]
     late = f"stamps of reads may be {_ms(stamp_s)} late (99 %; limit {_ms(limit_s)})"
     shared = f"chunks of shared reads may have come {_ms(token_s)} before their stamp (99 %; limit "

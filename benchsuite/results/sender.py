@@ -1,12 +1,13 @@
 """Sender: what one of several machines that sent a run did of its part, and how late. Pure."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final, Self
 
 import numpy as np
 from msgspec import Struct
 
-from benchsuite.metrics.generator import send_delay
+from benchsuite.metrics.generator import client_lag, send_delay
 from benchsuite.records.node import Node
 from benchsuite.records.table import FloatArray, RunData
 from benchsuite.results.spread import Spread
@@ -39,7 +40,7 @@ class Sender(Struct, frozen=True, kw_only=True):
             asked_per_s=_rate(data.planned_due_s[node.worker :: num_nodes]),
             sent_per_s=_rate(np.sort(sent_s)),
             send_delay=Spread.of(send_delay(data)[its]),
-            client_lag=Spread.of(data.chunk_lag_s[data.per_chunk(its)]),
+            client_lag=Spread.of_known(data.gathered(partial(_lag_s, worker=node.worker))),
             clock_offset_s=node.clock_offset_s,
             clock_uncertainty_s=node.clock_uncertainty_s,
             clock_drift_s=node.clock_drift_s,
@@ -60,6 +61,12 @@ class Sender(Struct, frozen=True, kw_only=True):
             f"{self.address}: {self.sessions:,} sessions{rate}{delay}, "
             f"clock within {self.clock_s * 1e3:.2g} ms"
         )
+
+
+def _lag_s(data: RunData, worker: int) -> FloatArray:
+    """Of the chunks that this one received."""
+    found: FloatArray = client_lag(data)[data.per_chunk(data.worker == worker)]
+    return found
 
 
 def _rate(at_s: FloatArray) -> float | None:

@@ -12,6 +12,8 @@ from benchsuite.report.quantities import visible
 from benchsuite.results.result import RunResult
 
 MAX_LABEL: Final = 60
+MOST_POINTS: Final = 1 << 22
+NUM_LONGEST: Final = 50  # of each piece of a run
 
 
 class Table(NamedTuple):
@@ -50,8 +52,12 @@ class Points:
     def __len__(self) -> int:
         return len(self.values_s)
 
-    def where(self, keep: BoolArray) -> "Points":
+    def where(self, keep: BoolArray | IntArray) -> "Points":
+        """Those that are marked, or numbered."""
         return Points(self.values_s[keep], self.request[keep], self.at_s[keep])
+
+    def and_also(self, others: "Points") -> "Points":
+        return _joined([self, others]) if len(others) else self
 
     @property
     def known(self) -> "Points":
@@ -64,10 +70,39 @@ def per_request(values_s: FloatArray, data: RunData) -> Points:
     return Points(values_s, np.arange(len(data)), data.origin_s)
 
 
-def per_token(values_s: FloatArray, data: RunData) -> Points:
-    """One value per token, when it arrived."""
-    request = data.per_token(np.arange(len(data)))
-    return Points(values_s, request, np.repeat(data.chunk_s, data.chunk_tokens))
+class TokenPoints(NamedTuple):
+    """One value per token, when it arrived; NaN left out."""
+
+    points: Points  # of all requests, or
+    step: int  # of every so many-th of them
+    longest: Points  # of the others; empty where there are none
+
+
+def per_token(values: Callable[[RunData], FloatArray], data: RunData) -> TokenPoints:
+    """All of them where there are no more than MOST_POINTS."""
+    step = max(1, -(-int(data.num_stamped.sum()) // MOST_POINTS))
+    nothing = Points(np.empty(0), np.empty(0, np.int64), np.empty(0))
+    kept, longest, first = [], [nothing], 0
+    for piece in data.pieces():
+        request = piece.per_token(np.arange(first, first + len(piece)))
+        first += len(piece)
+        at_s = np.repeat(piece.chunk_s, piece.chunk_tokens)
+        known = Points(values(piece), request, at_s).known
+        if step > 1:
+            is_kept = known.request % step == 0
+            others = known.where(~is_kept)
+            longest.append(others.where(np.argsort(others.values_s)[-NUM_LONGEST:]))
+            known = known.where(is_kept)
+        kept.append(known)
+    return TokenPoints(_joined(kept), step, _joined(longest))
+
+
+def _joined(parts: list[Points]) -> Points:
+    return Points(
+        np.concatenate([part.values_s for part in parts]),
+        np.concatenate([part.request for part in parts]),
+        np.concatenate([part.at_s for part in parts]),
+    )
 
 
 def plain(text: str) -> str:

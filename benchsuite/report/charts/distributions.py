@@ -7,9 +7,9 @@ import numpy as np
 
 from benchsuite.metrics import latency
 from benchsuite.metrics.base import Summary
-from benchsuite.metrics.statistics import values_needed
+from benchsuite.metrics.statistics import interpolated, values_needed
 from benchsuite.records.table import FloatArray, RunData
-from benchsuite.report.charts.base import Chart, Points, Table, per_request, per_token, plain
+from benchsuite.report.charts.base import Chart, Table, plain
 from benchsuite.report.charts.figure import (
     BLUE,
     GREEN,
@@ -24,7 +24,7 @@ from benchsuite.report.charts.figure import (
 )
 from benchsuite.report.charts.plotly_figure import Figure
 from benchsuite.report.quantities import milliseconds
-from benchsuite.report.thinning import ecdf
+from benchsuite.report.thinning import ecdf_of
 from benchsuite.results.result import RunResult
 
 MAX_POINTS: Final = 2_000
@@ -41,7 +41,8 @@ class _Kind(NamedTuple):
     title: str
     axis: str
     sentence: str  # completes "Half of the n ..."
-    points: Callable[[RunData], Points]
+    values: Callable[[RunData], FloatArray]  # of each request, or of each token
+    is_of_tokens: bool = False
 
 
 def ttft(result: RunResult, data: RunData) -> Chart | None:
@@ -66,7 +67,7 @@ _TTFT: Final = _Kind(
     "How long until the first token?",
     "time to first token, ms",
     "requests had it within",
-    lambda data: per_request(latency.ttft(data), data),
+    latency.ttft,
 )
 _TPOT: Final = _Kind(
     "tpot",
@@ -74,7 +75,7 @@ _TPOT: Final = _Kind(
     "How fast do the other tokens follow?",
     "time per output token, ms",
     "requests took at most",
-    lambda data: per_request(latency.tpot(data), data),
+    latency.tpot,
 )
 _ITL: Final = _Kind(
     "itl",
@@ -82,7 +83,8 @@ _ITL: Final = _Kind(
     "How even is the stream?",
     "gap between tokens, ms",
     "gaps between tokens were at most",
-    lambda data: per_token(latency.itl(data), data),
+    latency.itl,
+    is_of_tokens=True,
 )
 _E2E: Final = _Kind(
     "e2e_latency",
@@ -90,52 +92,73 @@ _E2E: Final = _Kind(
     "How long does the whole answer take?",
     "from due to finished, ms",
     "requests were done within",
-    lambda data: per_request(latency.e2e_latency(data), data),
+    latency.e2e_latency,
 )
 
 
 def _draw(kind: _Kind, result: RunResult, data: RunData) -> Chart | None:
-    every = kind.points(data)
-    points = every.where((data.in_window & data.ok)[every.request]).known
-    if not len(points):
+    classes = _by_class(kind, data)
+    if not classes:
         return None
-    classes = by_class(points, data)
+    values_s = _together(classes)
     limits_s = _limits(result, kind.slo)
     figure = empty(
         kind.axis,
         "share at or below",
         shapes=[limit_line(limit_s * 1e3) for limit_s in limits_s.values()],
-        annotations=_limit_words(limits_s, points.values_s),
+        annotations=_limit_words(limits_s, values_s),
         showlegend=len(classes) > 1,
     )
-    for (name, values_s), (colour, dash) in zip(classes.items(), CLASS_LOOKS, strict=False):
-        _add_ecdf(figure, plain(name), values_s, colour, dash)
-    _set_axes(figure, points.values_s, tuple(limits_s.values()))
+    for (name, own_s), (colour, dash) in zip(classes.items(), CLASS_LOOKS, strict=False):
+        _add_ecdf(figure, plain(name), own_s, colour, dash)
+    _set_axes(figure, values_s, tuple(limits_s.values()))
     return Chart(
         key=f"spread-{kind.metric}",
         title=kind.title,
-        reading=_reading(kind, points.values_s, result.summaries.get(kind.metric)),
+        reading=_reading(kind, values_s, result.summaries.get(kind.metric)),
         figure=figure,
         table=_table(classes),
-        note=_note(points.values_s, classes),
+        note=_note(values_s, classes),
         is_wide=False,
         height_px=280,
     )
 
 
-def by_class(points: Points, data: RunData) -> dict[str, FloatArray]:
-    """Values of each SLO class; all in one where there are too many classes to tell apart."""
+def _by_class(kind: _Kind, data: RunData) -> dict[str, FloatArray]:
+    """Ascending values of each SLO class, of requests in the window that ended well; all in one
+    where there are too many classes to tell apart."""
     names = sorted(set(data.slo_class))
     if not 1 < len(names) <= len(CLASS_LOOKS):
-        return {names[0] if len(names) == 1 else "all classes": points.values_s}
-    code = {name: position for position, name in enumerate(names)}
-    of_point = np.array([code[name] for name in data.slo_class])[points.request]
-    found = {name: points.values_s[of_point == code[name]] for name in names}
+        found = {names[0] if len(names) == 1 else "all classes": _ascending(kind, data, None)}
+    else:
+        found = {name: _ascending(kind, data, name) for name in names}
     return {name: values_s for name, values_s in found.items() if len(values_s)}
 
 
+def _ascending(kind: _Kind, data: RunData, slo_class: str | None) -> FloatArray:
+    """The values of a class, or of all of them."""
+
+    def counted_s(data: RunData) -> FloatArray:
+        counted = data.in_window & data.ok
+        if slo_class is not None:
+            counted &= np.array(data.slo_class) == slo_class
+        chosen = data.per_token(counted) if kind.is_of_tokens else counted
+        values_s: FloatArray = kind.values(data)[chosen]
+        return values_s
+
+    found = data.gathered(counted_s)
+    found.sort()
+    return found
+
+
+def _together(classes: dict[str, FloatArray]) -> FloatArray:
+    """Ascending values of all of them."""
+    columns = list(classes.values())
+    return columns[0] if len(columns) == 1 else np.sort(np.concatenate(columns))
+
+
 def _add_ecdf(figure: Figure, name: str, values_s: FloatArray, colour: str, dash: str) -> None:
-    x_s, share = ecdf(values_s, MAX_POINTS)
+    x_s, share = ecdf_of(values_s, MAX_POINTS)
     figure.add_scatter(
         x=milli(np.concatenate([x_s[:1], x_s])),
         y=np.concatenate([[0.0], share]).astype(np.float32),
@@ -147,7 +170,7 @@ def _add_ecdf(figure: Figure, name: str, values_s: FloatArray, colour: str, dash
     marked = [label for label, p in _MARKED.items() if len(values_s) >= values_needed(p)]
     shares = [_MARKED[label] for label in marked]
     figure.add_scatter(
-        x=milli(np.quantile(values_s, shares)),
+        x=milli(interpolated(values_s, np.array(shares))),
         y=np.array(shares, dtype=np.float32),
         name=name,
         mode="markers",
@@ -165,7 +188,7 @@ def _limit_words(limits_s: dict[str, float], values_s: FloatArray) -> list[dict[
         limit_words(
             limit_s * 1e3,
             f"{whose[name]}target {milliseconds(limit_s)}",
-            is_right=0.5 < float(np.mean(values_s <= limit_s)) < 1,
+            is_right=0.5 < int(np.searchsorted(values_s, limit_s, "right")) / len(values_s) < 1,
         )
         for name, limit_s in limits_s.items()
     ]
@@ -173,17 +196,18 @@ def _limit_words(limits_s: dict[str, float], values_s: FloatArray) -> list[dict[
 
 def _set_axes(figure: Figure, values_s: FloatArray, limits_s: tuple[float, ...]) -> None:
     """From the first half percent on, below which nobody looks, to the longest; targets in view."""
-    positive_s = values_s[values_s > 0]
+    positive_s = values_s[np.searchsorted(values_s, 0.0, "right") :]
     if len(positive_s):
-        low_s = min(float(np.quantile(positive_s, 0.005)), *limits_s, positive_s.max())
-        high_s = max(float(positive_s.max()), *limits_s, low_s)
+        longest_s = float(positive_s[-1])
+        low_s = min(float(interpolated(positive_s, np.array(0.005))), *limits_s, longest_s)
+        high_s = max(longest_s, *limits_s, low_s)
         make_log(figure.layout["xaxis"], low_s * 1e3 / 1.15, high_s * 1e3 * 1.15)
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.03], dtick=0.25)
 
 
 def _reading(kind: _Kind, values_s: FloatArray, summary: Summary | None) -> str:
     """The summary's own quantiles in words, so that chart and table cannot disagree."""
-    n, longest = len(values_s), milliseconds(float(values_s.max()))
+    n, longest = len(values_s), milliseconds(float(values_s[-1]))
     if n == 1:
         return f"One value: {longest}."
     parts = []
@@ -204,10 +228,11 @@ def _note(values_s: FloatArray, classes: dict[str, FloatArray]) -> str:
 
 
 def _table(classes: dict[str, FloatArray]) -> Table:
+    shares = np.array(_SHARES)
     columns = [
         [
             milliseconds(x) if p == 1 or len(values_s) >= values_needed(p) else "too few"
-            for p, x in zip(_SHARES, np.quantile(values_s, _SHARES).tolist(), strict=True)
+            for p, x in zip(_SHARES, interpolated(values_s, shares).tolist(), strict=True)
         ]
         for values_s in classes.values()
     ]

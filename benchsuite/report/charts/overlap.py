@@ -3,6 +3,7 @@
 import numpy as np
 
 from benchsuite.metrics.overlap import beside_prefill
+from benchsuite.metrics.statistics import interpolated
 from benchsuite.records.table import RunData
 from benchsuite.report.charts.base import Chart, Table
 from benchsuite.report.charts.figure import (
@@ -13,7 +14,7 @@ from benchsuite.report.charts.figure import (
     milli,
 )
 from benchsuite.report.quantities import milliseconds, percent
-from benchsuite.report.thinning import ecdf
+from benchsuite.report.thinning import ecdf_of
 from benchsuite.results.result import RunResult
 
 _SHARES = (0.5, 0.9, 0.99, 1.0)
@@ -25,13 +26,15 @@ def interference(result: RunResult, data: RunData) -> Chart | None:
     share = result.summaries.get("prefill_interference_share")
     if extra is None or extra.mean is None or share is None or share.mean is None:
         return None
-    length_s, is_beside = beside_prefill(data)
-    kinds = {"no prefill beside": length_s[~is_beside], "a prefill beside": length_s[is_beside]}
+    alone_s, beside_s = (beside_prefill(data, is_beside=is_beside) for is_beside in (False, True))
+    alone_s.sort()
+    beside_s.sort()
+    kinds = {"no prefill beside": alone_s, "a prefill beside": beside_s}
     figure = empty("gap between tokens, ms", "share at or below")
     for (name, values_s), (colour, dash) in zip(
         kinds.items(), ((BLUE, "solid"), (VERMILLION, "dash")), strict=True
     ):
-        x_s, at_or_below = ecdf(values_s)
+        x_s, at_or_below = ecdf_of(values_s)
         figure.add_scatter(
             x=milli(np.concatenate([x_s[:1], x_s])),
             y=np.concatenate([[0.0], at_or_below]).astype(np.float32),
@@ -40,13 +43,14 @@ def interference(result: RunResult, data: RunData) -> Chart | None:
             line={"color": colour, "dash": dash, "width": 2, "shape": "hv"},
             hovertemplate=f"{name}: %{{y:.2%}} within %{{x:,.4~g}} ms",
         )
-    positive_s = length_s[length_s > 0]
+    positive_s = np.concatenate([v[np.searchsorted(v, 0.0, "right") :] for v in kinds.values()])
     if len(positive_s):
-        low_s = float(np.quantile(positive_s, 0.005))
+        low_s = float(np.quantile(positive_s, 0.005, overwrite_input=True))
         make_log(figure.layout["xaxis"], low_s * 1e3 / 1.15, float(positive_s.max()) * 1e3 * 1.15)
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.03], dtick=0.25)
     head = ("share at or below", *(f"{name} ({len(v):,})" for name, v in kinds.items()))
-    quantiles = [np.quantile(values_s, _SHARES).tolist() for values_s in kinds.values()]
+    shares = np.array(_SHARES)
+    quantiles = [interpolated(values_s, shares).tolist() for values_s in kinds.values()]
     return Chart(
         key="interference",
         title="Do prefills slow the decoding of others?",

@@ -59,22 +59,25 @@ def ttft_over_time(result: RunResult, data: RunData) -> Chart | None:
 
 def itl_over_time(result: RunResult, data: RunData) -> Chart | None:
     """Gaps between tokens at the moment they ended: stalls stand out."""
-    points = per_token(latency.itl(data), data).known
+    found = per_token(latency.itl, data)
+    points, every = found.points, found.points.and_also(found.longest)
     if not len(points):
         return None
-    drawn, note = _thin(points, MAX_DOTS)
+    drawn, note = _thin(every, MAX_DOTS)
+    if found.step > 1:
+        note += f" Medians, the table and all but the longest are of one request in {found.step}."
     figure = over_time(result, "gap between tokens, ms")
     _fit(figure, points.values_s)
     hover = "at %{x:,.2f} s: %{y:,.4~g} ms, request %{customdata}"
     add_dots(figure, "gap", drawn, hover, labels=data.request_id[drawn.request])
     _add_median(figure, points)
-    worst = int(points.values_s.argmax())
+    worst = int(every.values_s.argmax())
     return Chart(
         key="time-itl",
         title="When did the stream stall?",
-        reading=f"The longest gap, {milliseconds(float(points.values_s[worst]))}, ended "
-        f"{number(float(points.at_s[worst]))} s into the run, in request "
-        f"{int(data.request_id[points.request[worst]])}; "
+        reading=f"The longest gap, {milliseconds(float(every.values_s[worst]))}, ended "
+        f"{number(float(every.at_s[worst]))} s into the run, in request "
+        f"{int(data.request_id[every.request[worst]])}; "
         f"the median gap is {milliseconds(float(np.median(points.values_s)))}.",
         figure=figure,
         table=_table(points),
@@ -129,12 +132,10 @@ def _phases(result: RunResult) -> str:
 
 def throughput(result: RunResult, data: RunData) -> Chart | None:
     """Output tokens per second in slices of the run, of requests that ended well."""
-    counted = data.per_chunk(data.ok)
-    at_s, tokens = data.chunk_s[counted], data.chunk_tokens[counted].astype(np.float64)
-    if not tokens.sum():
+    if not data.num_stamped[data.ok].sum():
         return None
-    edges_s = slices(max(result.duration_s, float(at_s.max())))
-    rate = np.histogram(at_s, edges_s, weights=tokens)[0] / np.diff(edges_s)
+    edges_s = slices(max(result.duration_s, float(np.nanmax(data.last_token_s[data.ok]))))
+    rate = sum(_tokens_between(edges_s, piece) for piece in data.pieces()) / np.diff(edges_s)
     figure = over_time(result, "tokens/s")
     add_steps(figure, "output tokens/s", edges_s, np.append(rate, rate[-1]))
     figure.update_layout(showlegend=False)
@@ -149,6 +150,12 @@ def throughput(result: RunResult, data: RunData) -> Chart | None:
         table=_levels(edges_s[:-1], rate, result.duration_s, "output tokens/s"),
         height_px=260,
     )
+
+
+def _tokens_between(edges_s: FloatArray, data: RunData) -> FloatArray:
+    counted = data.per_chunk(data.ok)
+    tokens = data.chunk_tokens[counted].astype(np.float64)
+    return np.histogram(data.chunk_s[counted], edges_s, weights=tokens)[0]
 
 
 def arrivals(result: RunResult, data: RunData) -> Chart | None:

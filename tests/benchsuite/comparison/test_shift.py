@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchsuite.comparison.shift import LEVELS, Distribution, blocks, shift, within
+from benchsuite.metrics.pool import Sample
 from benchsuite.metrics.statistics import Quantile, quantiles
-from benchsuite.metrics.summaries import Sample
 from benchsuite.records.table import FloatArray
 
 

@@ -1,11 +1,11 @@
-"""RunData.from_records: rows become columns."""
+"""RunData: rows become columns."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from benchsuite.endpoints.base import Kind
-from benchsuite.records.table import RunData
+from benchsuite.records.loading import run_data
 from tests.runs import failed, never_sent, record, run, table
 
 
@@ -97,12 +97,12 @@ def test_no_rows_give_empty_columns() -> None:
 def test_a_table_in_several_pieces_reads_as_one() -> None:
     """Parquet comes in row groups."""
     pieces = pa.concat_tables([table(record(1)), table(record(0), failed(2))])
-    data = RunData.from_records(
+    data = run_data(
         pieces.slice(0), window_s=(0.0, 9.0), num_planned=3, planned_due_s=np.arange(3.0)
     )
     assert data.request_id.tolist() == [0, 1, 2]
     assert data.chunk_start.tolist() == [0, 4, 8, 8]
-    sliced = RunData.from_records(
+    sliced = run_data(
         pieces.slice(1), window_s=(0.0, 9.0), num_planned=3, planned_due_s=np.arange(3.0)
     )
     assert sliced.chunk_start.tolist() == [0, 4, 4]

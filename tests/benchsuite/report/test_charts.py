@@ -285,15 +285,15 @@ def test_interference_is_drawn_if_it_was_measured() -> None:
         for name in ("prefill_interference", "prefill_interference_share")
     }
     chart = drawn(data, summaries=told)["interference"]
-    length_s, is_beside = beside_prefill(data)
-    assert is_beside.any()
-    assert not is_beside.all()
-    assert f"{np.count_nonzero(is_beside):,}" in chart.table.head[2]
+    alone_s, beside_s = (beside_prefill(data, is_beside=is_beside) for is_beside in (False, True))
+    assert len(alone_s)
+    assert len(beside_s)
+    assert f"{len(alone_s):,}" in chart.table.head[1]
+    assert f"{len(beside_s):,}" in chart.table.head[2]
     assert [trace.name for trace in checked(chart).data] == [
         "no prefill beside",
         "a prefill beside",
     ]
-    assert len(length_s) == len(is_beside)
     assert "interference" not in drawn(data)
 
 
