@@ -9,21 +9,21 @@ PARAMETERS = hawkes.Parameters(np.array([0.4]), np.array([[0.8]]), 2.0)
 AT_S, KIND, END_S = np.array([1.0, 1.5, 3.0]), np.zeros(3, np.int64), 4.0
 
 
-def test_intensities() -> None:
+def test_v20_hawkes_intensities() -> None:
     """Before the first event mu alone; then what is left of earlier jumps:
     0.4 + 0.8 e^-1, 0.4 + 0.8 (e^-4 + e^-3)."""
     found = hawkes.intensities(AT_S, KIND, PARAMETERS).ravel()
     np.testing.assert_allclose(found, [0.4, 0.69430, 0.45448], atol=5e-6)
 
 
-def test_the_compensator() -> None:
+def test_v20_hawkes_compensator() -> None:
     """0.4 * 4 + (0.8 / 2) * sum of (1 - e^(-2 (4 - t)))."""
     found = hawkes.compensators(AT_S, KIND, END_S, PARAMETERS)
     assert found[-1] == pytest.approx(2.74218, abs=5e-6)
     assert np.all(np.diff(found) > 0)
 
 
-def test_the_log_likelihood() -> None:
+def test_v20_hawkes_log_likelihood() -> None:
     """The logarithms of the intensities, minus the compensator."""
     found = hawkes.log_likelihood(AT_S, KIND, END_S, PARAMETERS)
     assert found == pytest.approx(-4.81191, abs=5e-6)

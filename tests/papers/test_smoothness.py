@@ -20,7 +20,7 @@ def _with_gaps(first_s: float, *gaps_s: float) -> RunData:
     return _answer(*at_s)
 
 
-def test_etalon_fluidity_tells_a_stall_from_slowness() -> None:
+def test_v10_etalon_fluidity_tells_a_stall_from_slowness() -> None:
     """Etalon (arXiv:2407.07000), D_p = 0.3 s and D_d = 0.03 s: one stall of 0.5 s misses 11 of 32
     deadlines, the same time spread evenly 18 of 22; TPOT is 42.9 ms in both."""
     pace = Pace(0.3, 0.03)
@@ -40,13 +40,13 @@ def test_etalon_fluidity_tells_a_stall_from_slowness() -> None:
     ],
     ids=["on time", "half a second late", "a stall"],
 )
-def test_andes_qoe_of_ten_tokens(after_due_s: list[float], expected: float) -> None:
+def test_v11_andes_qoe_of_ten_tokens(after_due_s: list[float], expected: float) -> None:
     """Andes (arXiv:2404.16283), a reader of 10 tokens/s who waits 0.5 s for the first: faster
     delivery earns nothing; a start that is 0.5 s late and a stall of 1 s score alike."""
     assert qoe(_answer(*after_due_s), Pace(0.5, 0.1))[0] == pytest.approx(expected, abs=5e-4)
 
 
-def test_smooth_goodput_idle_latency_of_a_pause() -> None:
+def test_v12_smooth_goodput_idle_latency_of_a_pause() -> None:
     """Smooth goodput (arXiv:2410.14257), 0.05 s a token from 0.5 s on: 50 tokens at 0.02 s, a pause
     of 3 s, 50 more leave the reader idle for 1.5 s, although TPOT is 0.050 s."""
     paused = _with_gaps(0.5, *[0.02] * 49, 3.02, *[0.02] * 49)

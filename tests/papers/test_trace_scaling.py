@@ -29,16 +29,16 @@ def starts(scale: float, shift_s: float) -> np.ndarray:
     return np.array([one.start_s for one in scale_rate(SESSIONS, scale, shift_s, seed=1)])
 
 
-@pytest.mark.parametrize("share", [0.7, 0.5])
-def test_thinning_makes_bursts_milder(share: float) -> None:
+@pytest.mark.parametrize("share", [0.7, 0.52])
+def test_v21_daley_vere_jones_thinning_makes_bursts_milder(share: float) -> None:
     """Rate times p; variation as the theory has it, toward 1; at least 50,000 are left."""
     kept_s = starts(share, 5.0)
-    assert len(kept_s) >= 49_500
+    assert len(kept_s) >= 50_000
     assert len(kept_s) / kept_s[-1] == pytest.approx(10 * share, rel=0.03)
     assert variation(kept_s) == pytest.approx(math.sqrt(1 + share * (CV**2 - 1)), rel=0.03)
 
 
-def test_compressing_time_keeps_them() -> None:
+def test_v21_daley_vere_jones_compressing_time_keeps_them() -> None:
     """Rate times the speed, and the same variation to the last bits."""
     fast_s = Timestamps(speed=4).due_times(len(TIMES_S), rng(0), TIMES_S)
     assert len(fast_s) / fast_s[-1] == pytest.approx(4 * len(TIMES_S) / TIMES_S[-1])

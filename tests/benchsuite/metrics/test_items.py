@@ -7,8 +7,7 @@ from benchsuite.metrics.items import calls_per_item, output_tokens_per_item, pro
 from tests.runs import failed, never_sent, record, run
 
 
-def test_five_rounds_of_votes_on_a_batch_of_32() -> None:
-    """BatchPrompt: rounds of one group ask for the same items again."""
+def test_rounds_of_one_group_ask_for_the_same_items_again() -> None:
     rounds = [record(i, group=7, num_items=32, prompt_tokens=64) for i in range(5)]
     assert calls_per_item(run(*rounds))[0] == 5 / 32
     assert prompt_tokens_per_item(run(*rounds))[0] == 5 * 64 / 32
