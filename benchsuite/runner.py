@@ -36,7 +36,7 @@ from benchsuite.records.table import RunData
 from benchsuite.results import curve, tables, truth
 from benchsuite.results.environment import Environment
 from benchsuite.results.facts import RUNNING, Facts
-from benchsuite.results.frontier import Frontier, frontier, measured
+from benchsuite.results.frontier import Frontier, frontier, measured, throughput
 from benchsuite.results.imports.base import Imported
 from benchsuite.results.result import RunResult
 from benchsuite.results.truth import Truth
@@ -257,12 +257,18 @@ def place_imported(found: Imported, folder: Path, *, command: str) -> None:
         requests_file.write(found.records, folder / requests_file.FILE_NAME)
 
 
-def frontier_of(folders: Sequence[Path], baseline: Path) -> Frontier:
-    """Graded runs held against one of them; runs of one model are one curve."""
-    runs = []
+def frontier_of(folders: Sequence[Path], baseline: Path, fixed: Sequence[Path] = ()) -> Frontier:
+    """Graded runs held against one of them; runs of one model are one curve. `fixed`: runs of
+    demanded lengths, one of a model, that say its throughput."""
+    runs, throughputs = [], {}
     for folder in folders:
         runs.append(measured(_label(folder), Facts.load(folder).endpoint, data_of(folder)))
-    return frontier(runs, _label(baseline))
+    for folder in fixed:
+        model = Facts.load(folder).endpoint
+        if model in throughputs:
+            raise RunError(f"{folder}: a second throughput of {model}; one of a model is wanted")
+        throughputs[model] = throughput(_label(folder), data_of(folder))
+    return frontier(runs, _label(baseline), throughputs)
 
 
 def _label(folder: Path) -> str:

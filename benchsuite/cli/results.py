@@ -71,16 +71,26 @@ def frontier(
         Path | None,
         typer.Option("--baseline", metavar="RUN", help="What the others are held against."),
     ] = None,
+    fixed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--throughput",
+            metavar="RUN",
+            help="A run of demanded lengths that says a model's tokens/s; may be given again.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Which of several graded runs are worth having, by accuracy and requests per second.
 
-    Runs of one model at several efforts make a curve; the baseline is the first run.
+    Runs of one model at several efforts make a curve; the baseline is the first run. With
+    --throughput also the relative request rate of papers: tokens/s at demanded lengths over the
+    tokens of a natural answer.
     """
     from benchsuite import runner
     from benchsuite.report import terminal
 
-    found = runner.frontier_of(folders, baseline or folders[0])
+    found = runner.frontier_of(folders, baseline or folders[0], fixed or ())
     if as_json:
         import msgspec
 

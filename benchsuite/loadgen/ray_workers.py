@@ -32,6 +32,7 @@ from benchsuite.loadgen.driver import Stop
 from benchsuite.loadgen.progress import View
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import SPOOL_NAME, DiskError
+from benchsuite.loadgen.telemetry import metering, reading
 from benchsuite.loadgen.workers import Ended
 from benchsuite.records.node import Node
 from benchsuite.scenario import Scenario, dump
@@ -72,8 +73,9 @@ def send_all(
 ) -> Ended:
     """Send the schedule from the nodes of the cluster at `address`: `local`, `auto`, host:port.
 
-    Records go to `folder/spool`, one file a node, on the driver's clock. Raises ScenarioError or
-    RunError before anything was sent if a node is not fit for it.
+    Records go to `folder/spool`, one file a node, on the driver's clock, and what this machine read
+    of the server's metrics meanwhile. Raises ScenarioError or RunError before anything was sent if
+    a node is not fit for it.
     """
     if not scenario.endpoint.is_real_time:
         raise ScenarioError("--ray: virtual time runs in one process")
@@ -85,6 +87,8 @@ def send_all(
         async def main() -> Ended:
             async with (
                 scenario.endpoint.started(folder) as endpoint,
+                reading(scenario.telemetry, endpoint, folder / SPOOL_NAME),
+                metering(scenario.telemetry, endpoint, folder / SPOOL_NAME),
                 _placed(places) as nodes,
             ):
                 offsets = await _ready(nodes, scenario, schedule, endpoint)

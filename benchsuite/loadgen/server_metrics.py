@@ -28,7 +28,6 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "finished_total": (
         "vllm:request_success_total",
         "sglang:num_requests_total",
-        "tgi_request_success_total",
         "tgi_request_success",
     ),
     "preemptions_total": (

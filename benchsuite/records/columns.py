@@ -4,7 +4,7 @@ import mmap
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from benchsuite.records import arrow
 
+_KIND: Final = "chunk_kind"  # the smallest column over chunks
 LONG_BYTES: Final = 1 << 27  # a column over chunks that is longer lies in a file
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -23,7 +24,8 @@ BoolArray = NDArray[np.bool_]
 class Columns:
     """The columns of a table, its rows by origin and then by id."""
 
-    def __init__(self, table: pa.Table, column: Callable[[str], pa.ChunkedArray]) -> None:
+    def __init__(self, table: pa.Table, column: Callable[[str], Iterable[pa.ListArray]]) -> None:
+        """`column`: those over chunks, in pieces of rows as they lie in the table."""
         self._table, self._column = table, column
         self._order: IntArray = np.arange(len(table))
         due_s = self.floats("due_s")
@@ -58,31 +60,43 @@ class Columns:
         """Whether any row has a value."""
         return bool(self._table[name].null_count < len(self._table))
 
-    def lists(self, name: str) -> tuple[IntArray, NDArray[Any]]:
-        """(start, values): row i holds values[start[i] : start[i + 1]]."""
-        pieces = [arrow.lists(piece) for piece in self._column(name).chunks]
-        length = np.concatenate([[0][:0], *(np.diff(start) for start, _ in pieces)]).astype(
-            np.int64
+    def chunk_start(self) -> IntArray:
+        """Where the chunks of each row begin, and where the last one's end, [n + 1]."""
+        length = np.concatenate(
+            [np.empty(0, np.int64), *(np.diff(arrow.lists(p)[0]) for p in self._column(_KIND))]
         )
         ends = np.cumsum(length[self._order])
-        begin = np.empty_like(length)  # of each row as it lies in the table
-        begin[self._order] = ends - length[self._order]
-        kind = pieces[0][1].dtype if pieces else np.float64
-        values = room(int(length.sum()), kind)
-        row = 0
-        for start, found in pieces:
-            num = len(start) - 1
-            place = begin[row : row + num] - start[:-1]
+        self._length, self._begin = length, np.empty_like(length)  # as rows lie in the table
+        self._begin[self._order] = ends - length[self._order]
+        return np.concatenate(([0], ends))
+
+    def chunks(self, name: str, kind: DTypeLike, missing: float = 0) -> NDArray[Any]:
+        """A column over chunks, once `chunk_start` is known; `missing` for those of a row that
+        holds none. Read in pieces, into a file where it is long."""
+        values, row, num_found = room(int(self._length.sum()), kind), 0, 0
+        for piece in self._column(name):
+            start, found = arrow.lists(piece)
             found = found[start[0] : start[-1]]
-            if self._is_sorted and num:
-                values[begin[row] : begin[row] + len(found)] = found
-            else:
-                values[np.arange(start[0], start[-1]) + np.repeat(place, np.diff(start))] = found
-            row += num
+            rows = slice(row, row + len(start) - 1)
+            num, length, begin = np.diff(start), self._length[rows], self._begin[rows]
+            row, num_found = rows.stop, num_found + len(found)
+            if self._is_sorted and len(num) and len(found) == length.sum():
+                values[begin[0] : begin[0] + len(found)] = found
+                continue
+            values[_places(begin, num)] = found
+            lacking = num < length
+            values[_places(begin[lacking], length[lacking])] = missing
         release(values)
-        pieces.clear()
-        pa.default_memory_pool().release_unused()  # it keeps a column's room for the next one
-        return np.concatenate(([0], ends)), values
+        if num_found or not len(values):
+            return values
+        return np.broadcast_to(np.asarray(missing, kind), len(values))  # which takes no memory
+
+
+def _places(begin: IntArray, num: NDArray[np.integer[Any]]) -> IntArray:
+    """begin[0], begin[0] + 1 and so on, num[0] of them, then those of begin[1]."""
+    before = np.cumsum(num) - num
+    found: IntArray = np.repeat(begin - before, num) + np.arange(int(num.sum()))
+    return found
 
 
 def room(num: int, kind: DTypeLike) -> NDArray[Any]:

@@ -1,15 +1,14 @@
 """A table of records, one row per request, as the columns of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from benchsuite.records import grades
-from benchsuite.records.columns import Columns, FloatArray, IntArray, release, room
-from benchsuite.records.ragged import spans, token_times
+from benchsuite.records.columns import Columns, FloatArray, release
+from benchsuite.records.ragged import token_times
 from benchsuite.records.table import PIECE_CHUNKS, RunData, ToolUse
 
 _INTEGERS = (
@@ -44,15 +43,17 @@ def run_data(
     num_planned: int,
     planned_due_s: FloatArray,
     partial: str | None = None,
-    column: Callable[[str], pa.ChunkedArray] | None = None,
+    column: Callable[[str], Iterable[pa.ListArray]] | None = None,
 ) -> RunData:
     """The columns of `table`: one row per request, one column per field of Record.
 
-    `column` reads those over chunks, by name, where `table` leaves them out."""
-    columns = Columns(table, column or table.column)
-    chunk_start, chunk_s = columns.lists("chunk_s")
-    chunk_s = chunk_s.astype(np.float64, copy=False)
-    chunk_kind = columns.lists("chunk_kind")[1].astype(np.int8, copy=False)
+    `column` reads those over chunks in pieces, by name, where `table` leaves them out."""
+    columns = Columns(table, column or (lambda name: table.column(name).chunks))
+    chunk_start = columns.chunk_start()
+    chunk_s, chunk_kind = (
+        columns.chunks("chunk_s", np.float64),
+        columns.chunks("chunk_kind", np.int8),
+    )
     times = token_times(chunk_start, chunk_s, chunk_kind, PIECE_CHUNKS)
     release(chunk_s)
     prompt_tokens = columns.integers("server_prompt_tokens")
@@ -72,10 +73,10 @@ def run_data(
         correct=columns.integers("correct"),
         chunk_start=chunk_start,
         chunk_s=chunk_s,
-        chunk_tokens=columns.lists("chunk_tokens")[1].astype(np.int32, copy=False),
+        chunk_tokens=columns.chunks("chunk_tokens", np.int32),
         chunk_kind=chunk_kind,
-        chunk_read=columns.lists("chunk_read")[1].astype(np.int32, copy=False),
-        chunk_lag_s=_lags(chunk_start, *columns.lists("chunk_lag_s")),
+        chunk_read=columns.chunks("chunk_read", np.int32),
+        chunk_lag_s=columns.chunks("chunk_lag_s", np.float32, np.nan),
         tools=_tool_use(columns),
         item_grades=grades.columns(columns.rows("grades")),
         group=columns.integers("group") if "group" in table.column_names else None,
@@ -113,20 +114,3 @@ def _tool_use(columns: Columns) -> ToolUse | None:
 def _has_failed(result: dict[str, Any]) -> bool:
     is_empty = result["output_tokens"] == 0
     return bool(result["problem"] is not None or result["exit_code"] or is_empty)
-
-
-def _lags(chunk_start: IntArray, start: IntArray, values: NDArray[Any]) -> NDArray[np.float32]:
-    """One lag per chunk; NaN for all chunks of a request that has none."""
-    if np.array_equal(start, chunk_start):
-        return values.astype(np.float32, copy=False)
-    if not len(values):
-        return np.broadcast_to(np.float32(np.nan), int(chunk_start[-1]))  # takes no memory
-    lag_s = room(int(chunk_start[-1]), np.float32)
-    for low, high in spans(chunk_start, PIECE_CHUNKS):
-        num_chunks = np.diff(chunk_start[low : high + 1])
-        has_lag = np.repeat(np.diff(start[low : high + 1]) > 0, num_chunks)
-        piece = lag_s[chunk_start[low] : chunk_start[high]]
-        piece[~has_lag] = np.nan
-        piece[has_lag] = values[start[low] : start[high]]
-    release(lag_s)
-    return lag_s

@@ -23,6 +23,7 @@ from benchsuite.records.spool import Asked
 FILE_NAME: Final = "requests.parquet"
 SCHEMA_VERSION: Final = "1.1"
 ROW_GROUP: Final = 500  # requests, held in memory while they are written
+_ROWS_READ: Final = 20_000  # requests of which a column over chunks is read at once
 _VERSION_KEY: Final = b"benchsuite.schema_version"
 _ERROR_CHARS: Final = 500
 
@@ -217,10 +218,11 @@ def read(path: Path, *, chunks: bool = True) -> pa.Table:
     return table.select(names)
 
 
-def read_column(path: Path, name: str) -> pa.ChunkedArray:
-    """One of OVER_CHUNKS, of a file that `read` has accepted."""
+def read_column(path: Path, name: str) -> Iterator[pa.ListArray]:
+    """One of OVER_CHUNKS in pieces of rows, of a file that `read` has accepted."""
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=[name], use_threads=False)[name]
+            for batch in file.iter_batches(_ROWS_READ, columns=[name], use_threads=False):
+                yield batch.column(0)
     except (OSError, pa.ArrowInvalid) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error

@@ -60,9 +60,22 @@ def show_frontier(found: Frontier, console: Console) -> None:
             cell_ci = (gap.more_accurate_ci[0] * 100, gap.more_accurate_ci[1] * 100)
         row = (gap.group, gap.at, faster, _span(gap.faster_ci), more, _span(cell_ci))
         gaps.add_row(*map(_text, row))
-    for table in (points, gaps):
+    for table in (points, _of_throughput(found), gaps):
         if table.rows:
             print_whole(table, console)
+
+
+def _of_throughput(found: Frontier) -> Table:
+    """Request rates by the throughput at demanded lengths, where it was told."""
+    rows = _table("run", "tokens/s, demanded", "requests/s of it", f"times {found.baseline}",
+                  "95 %", "natural, times it")  # fmt: skip
+    for point in found.points:
+        if (of := point.of_throughput) is not None:
+            relative = "–" if of.relative_rate is None else number(of.relative_rate)
+            cells = (point.name, number(of.token_rate), number(of.request_rate), relative,
+                     _span(of.relative_rate_ci), number(of.natural))  # fmt: skip
+            rows.add_row(*map(_text, cells))
+    return rows
 
 
 def _span(interval: Interval | None) -> str:

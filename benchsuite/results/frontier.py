@@ -5,9 +5,13 @@ Requests per second do, if answers end where the model wants (Puzzle, arXiv:2602
 over tokens per answer. Runs of one model at several efforts make a curve; curves are compared at
 equal accuracy and at equal speed, between points and never beyond them. Intervals are a bootstrap
 over prompts, the same draws for every run.
+
+Throughput may also come from a run of demanded lengths, as papers give it: over the tokens of a
+natural answer it is a request rate again, which the natural run's own stands beside, since
+answers of mixed lengths make other batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,10 +21,11 @@ from benchsuite.errors import RunError
 from benchsuite.metrics.answers import counted_grades
 from benchsuite.metrics.base import Interval
 from benchsuite.metrics.statistics import MIN_SESSIONS, percentile_interval, resampled
-from benchsuite.metrics.throughput import request_rate
+from benchsuite.metrics.throughput import output_token_rate, request_rate
 from benchsuite.records.table import BoolArray, FloatArray, IntArray, RunData
 
 _NOT_NATURAL: Final = "answers had to be of a demanded length; a frontier is of natural ends"
+_NOT_FIXED: Final = "answers ended where the model wanted; a throughput is of demanded lengths"
 
 
 class Measured(NamedTuple):
@@ -32,6 +37,16 @@ class Measured(NamedTuple):
     prompt: IntArray  # [k]; the same number is the same question in every run
     is_right: BoolArray  # [k]
     tokens: IntArray | FloatArray  # [k]; of the answer; its share, where several came at once
+
+
+class OfThroughput(Struct, frozen=True, kw_only=True):
+    """A run's tokens per answer at the throughput that its model has at demanded lengths."""
+
+    token_rate: float  # tokens per second
+    request_rate: float  # token_rate / tokens per answer
+    relative_rate: float | None  # to the baseline's; None where its model's throughput is not told
+    relative_rate_ci: Interval | None
+    natural: float  # times this rate that the natural run had
 
 
 class Point(Struct, frozen=True, kw_only=True):
@@ -49,6 +64,7 @@ class Point(Struct, frozen=True, kw_only=True):
     correct_rate: float  # right answers per second
     is_on_frontier: bool
     dominated_by: tuple[str, ...]  # as accurate and as fast, and better in one
+    of_throughput: OfThroughput | None = None  # None: the throughput of its model was not told
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -87,6 +103,13 @@ def measured(name: str, group: str, data: RunData) -> Measured:
     )
 
 
+def throughput(name: str, data: RunData) -> float:
+    """Output tokens per second of a run of demanded lengths; RunError where it is none."""
+    if not data.must_reach_asked[data.ok].all() or not data.ok.any():
+        raise RunError(f"{name}: {_NOT_FIXED}")
+    return float(output_token_rate(data)[0])
+
+
 def relative_request_rate(
     throughput: float, tokens: float, of_throughput: float, of_tokens: float
 ) -> float:
@@ -96,13 +119,18 @@ def relative_request_rate(
     return (throughput / tokens) / (of_throughput / of_tokens)
 
 
-def frontier(runs: Sequence[Measured], baseline: str) -> Frontier:
-    """All `runs` held against the one named `baseline`."""
+def frontier(
+    runs: Sequence[Measured], baseline: str, throughputs: Mapping[str, float] | None = None
+) -> Frontier:
+    """All `runs` held against the one named `baseline`. `throughputs`: tokens per second of groups,
+    of runs of demanded lengths."""
     base = next((run for run in runs if run.name == baseline), None)
     if base is None:
         known = ", ".join(run.name for run in runs)
         raise RunError(f"{baseline}: not among the runs ({known})")
-    drawn = _drawn(runs)
+    drawn, told = _drawn(runs), throughputs or {}
+    if unknown := set(told) - {run.group for run in runs}:
+        raise RunError(f"a throughput of {min(unknown)}, of which there is no graded run")
     accuracy = np.array([run.is_right.mean() for run in runs])
     rate = np.array([run.request_rate for run in runs])
     dominators = [_dominators(i, accuracy, rate) for i in range(len(runs))]
@@ -129,6 +157,7 @@ def frontier(runs: Sequence[Measured], baseline: str) -> Frontier:
             correct_rate=run.request_rate * float(accuracy[i]),
             is_on_frontier=not dominators[i],
             dominated_by=tuple(runs[j].name for j in dominators[i]),
+            of_throughput=_of_throughput(runs, i, runs.index(base), told, drawn, has_interval),
         )
         for i, run in enumerate(runs)
     )
@@ -142,9 +171,38 @@ def frontier(runs: Sequence[Measured], baseline: str) -> Frontier:
     return Frontier(baseline=baseline, points=points, gaps=gaps)
 
 
+def _of_throughput(
+    runs: Sequence[Measured],
+    i: int,
+    base: int,
+    told: Mapping[str, float],
+    drawn: "_Drawn",
+    has_interval: bool,
+) -> OfThroughput | None:
+    run, parent = runs[i], runs[base]
+    token_rate, of_parent = told.get(run.group), told.get(parent.group)
+    if token_rate is None:
+        return None
+    tokens, parent_tokens = float(run.tokens.mean()), float(parent.tokens.mean())
+    relative, interval = None, None
+    if of_parent is not None:
+        relative = relative_request_rate(token_rate, tokens, of_parent, parent_tokens)
+        per_answer = drawn.tokens
+        relatives = token_rate / per_answer[:, i] / (of_parent / per_answer[:, base])
+        interval = percentile_interval(relatives) if has_interval else None
+    return OfThroughput(
+        token_rate=token_rate,
+        request_rate=token_rate / tokens,
+        relative_rate=relative,
+        relative_rate_ci=interval,
+        natural=run.request_rate / (token_rate / tokens),
+    )
+
+
 class _Drawn(NamedTuple):
     accuracy: FloatArray  # [resamples, runs]
     rate: FloatArray  # [resamples, runs]
+    tokens: FloatArray  # [resamples, runs]; per answer
 
 
 def _drawn(runs: Sequence[Measured]) -> _Drawn:
@@ -158,8 +216,8 @@ def _drawn(runs: Sequence[Measured]) -> _Drawn:
     totals = resampled(np.stack(columns, axis=1).astype(np.float64))
     num, right, tokens = totals[:, 0::3], totals[:, 1::3], totals[:, 2::3]
     with np.errstate(invalid="ignore", divide="ignore"):
-        throughput = np.array([run.request_rate * run.tokens.mean() for run in runs])
-        return _Drawn(right / num, throughput / (tokens / num))
+        token_rate = np.array([run.request_rate * run.tokens.mean() for run in runs])
+        return _Drawn(right / num, token_rate / (tokens / num), tokens / num)
 
 
 def _dominators(i: int, accuracy: FloatArray, rate: FloatArray) -> list[int]:

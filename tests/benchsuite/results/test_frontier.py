@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchsuite.errors import RunError
-from benchsuite.results.frontier import Measured, frontier, measured
+from benchsuite.results.frontier import Measured, frontier, measured, throughput
 from tests.runs import record, run
 
 
@@ -86,3 +86,41 @@ def test_what_has_no_place_on_it_is_refused(fields: dict[str, Any], words: str) 
 def test_the_baseline_is_one_of_the_runs() -> None:
     with pytest.raises(RunError, match="not among the runs"):
         frontier(PARENT, "p-huge")
+
+
+def test_relative_request_rate_by_the_throughput_at_demanded_lengths() -> None:
+    """Twice the tokens/s and half the tokens of an answer: four times the requests/s, as the same
+    questions are drawn for both. How the natural run compares with that stands beside it."""
+    child = _run("c-mid", 10.0, 0.7, tokens=50)
+    found = frontier([*PARENT, child], "p-mid", {"p": 400.0, "c": 800.0})
+    points = {point.name: point.of_throughput for point in found.points}
+    parent, of = points["p-mid"], points["c-mid"]
+    assert parent is not None
+    assert of is not None
+    assert parent.relative_rate == 1.0
+    tokens = child.tokens.mean()
+    assert of.request_rate == pytest.approx(800.0 / tokens)
+    assert of.relative_rate == pytest.approx(2 * PARENT[1].tokens.mean() / tokens)
+    assert of.relative_rate == pytest.approx(4.0, rel=0.02)
+    assert of.relative_rate_ci is not None
+    assert of.relative_rate_ci[0] < of.relative_rate < of.relative_rate_ci[1]
+    assert of.natural == pytest.approx(10.0 / (800.0 / tokens))
+
+
+def test_a_throughput_of_the_baseline_is_needed_for_a_ratio() -> None:
+    found = frontier([*PARENT, _run("c-mid", 6.0, 0.7)], "p-mid", {"c": 800.0})
+    points = {point.name: point.of_throughput for point in found.points}
+    assert points["p-mid"] is None
+    assert points["c-mid"] is not None
+    assert points["c-mid"].relative_rate is None
+    with pytest.raises(RunError, match="a throughput of x, of which there is no graded run"):
+        frontier(PARENT, "p-mid", {"x": 1.0})
+
+
+def test_a_throughput_is_of_demanded_lengths() -> None:
+    """Natural ends and demanded lengths are never mixed."""
+    asked = [record(i, must_reach_asked=True) for i in range(4)]
+    assert throughput("fixed", run(*asked, window_s=(0.0, 4.0))) == pytest.approx(4.0)
+    for records in ([*asked, record(4)], []):
+        with pytest.raises(RunError, match="fixed: answers ended where the model wanted"):
+            throughput("fixed", run(*records))
