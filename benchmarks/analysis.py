@@ -3,10 +3,10 @@
     python benchmarks/analysis.py [--requests 10000] [--tokens 256] [--repeats 3] [--profile]
 
 The run's folder is made by sending nothing: a simulated scenario gives the form, its records are
-replaced by as many as asked, with jittered token times and kernel stamps. Each phase is timed where
-`benchsuite report` runs it; medians of the repeats. Memory is the most that this process had, of its
-own (anon) and with what it had mapped of files (which the system takes back when it needs room),
-sampled 50 times a second. `--profile`: where the metrics' time goes, instead.
+replaced by as many as asked, with jittered token times and kernel stamps. Each phase is timed
+where `benchsuite report` runs it; medians of the repeats. Memory is the most that this process
+had, of its own (anon) and with what it had mapped of files (which the system takes back when it
+needs room), sampled 50 times a second. `--profile`: where the metrics' time goes, instead.
 """
 
 import argparse
