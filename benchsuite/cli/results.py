@@ -83,9 +83,10 @@ def frontier(
 ) -> None:
     """Which of several graded runs are worth having, by accuracy and requests per second.
 
-    Runs of one model at several efforts make a curve; the baseline is the first run. With
-    --throughput also the relative request rate of papers: tokens/s at demanded lengths over the
-    tokens of a natural answer.
+    Runs of one model at several efforts make a curve; the baseline is the first run.
+
+    With --throughput also the relative request rate of papers: tokens/s at demanded lengths over
+    the tokens of a natural answer.
     """
     from benchsuite import runner
     from benchsuite.report import terminal
