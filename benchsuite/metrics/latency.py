@@ -39,8 +39,9 @@ def tpot(data: RunData) -> FloatArray:
     """Mean time per output token after the first arrival: (last token - first token) / (output
     tokens - tokens of the first arrival). With one token per chunk this is the usual
     (last - first) / (n - 1); a server that sends several tokens at once cannot flatter itself with
-    those of the first chunk. Undefined, not zero, for an answer of one token or one arrival.
-    Source: MLPerf Endpoints."""
+    those of the first chunk. Of a request for n answers (`n` or several prompts) it is the time per
+    token of them all, which stream side by side: about an n-th of what each one's reader sees.
+    Undefined, not zero, for an answer of one token or one arrival. Source: MLPerf Endpoints."""
     tokens = tokens_after_first(data).astype(np.float64)
     time_s = data.last_token_s - data.first_token_s
     return _ratio(time_s, tokens, (tokens > 0) & (data.once(_first_arrivals).num_later > 0))
@@ -55,9 +56,9 @@ def tokens_after_first(data: RunData) -> IntArray:
 def itl(data: RunData) -> FloatArray:
     """Gap between successive output tokens, one value per token. Tokens that came in one arrival
     share the gap before it evenly: k tokens after a gap g are k values of g / k. The tokens of the
-    first arrival have no gap and are left out, so the mean over one request is its `tpot`.
-    Quantiles are over tokens: long answers weigh more. Papers also call it time between tokens.
-    Source: Sarathi-Serve, OSDI'24."""
+    first arrival have no gap and are left out, so the mean over one request is its `tpot`; gaps of
+    a request for several answers are between tokens of any of them. Quantiles are over tokens: long
+    answers weigh more. Papers also call it time between tokens. Source: Sarathi-Serve, OSDI'24."""
     found, gap_s = data.arrivals, data.once(arrival_gaps)
     if _is_1(found.tokens):
         return gap_s

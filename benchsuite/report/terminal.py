@@ -104,18 +104,20 @@ def _print_verdict(result: RunResult, console: Console) -> None:
 
 def show_truth(truth: Truth, console: Console) -> None:
     """Each latency's error beside its bound."""
-    table = _table("metric", "", "bound", "off p50", "p99", "surely p99")
+    table = _table("metric", "", "bound", "off p50", "p99", "surely p99", "beyond", "may be")
     for name, held in truth.latencies.items():
         spreads = (held.error.p50, held.error.p99, held.sure.p99)
         mark = "✓" if held.is_within else "✗"
-        row = (name, mark, *(_ms(value) for value in (held.bound_s, *spreads)))
+        counts = (f"{held.num_beyond:,}", f"{held.most_beyond:,}")
+        row = (name, mark, *(_ms(value) for value in (held.bound_s, *spreads)), *counts)
         table.add_row(*(_text(cell) for cell in row))
     console.print(table)
     console.print(
         _text(
             f"ms; {truth.num_held:,} of {truth.num_requests:,} requests were held against the "
             f"server's log, whose writes took {_ms(truth.write.p50)} (p99 {_ms(truth.write.p99)}): "
-            "`off` is from their begin, `surely` from the nearest moment of them."
+            "`off` is from their begin, `surely` from the nearest moment of them; `beyond` are "
+            "surely further off than the bound, of which 1 % `may be`, and chance."
         ),
         soft_wrap=True,
     )

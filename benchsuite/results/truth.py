@@ -18,7 +18,9 @@ from msgspec import Struct
 
 from benchsuite.errors import RunError
 from benchsuite.metrics.latency import icl, itl, tpot, ttft, ttft_sent
-from benchsuite.records.table import RunData
+from benchsuite.metrics.statistics import most_by_chance
+from benchsuite.records.table import FloatArray, RunData
+from benchsuite.results.instrument import RARE
 from benchsuite.results.spread import Spread
 
 _LATENCIES: Final = {"ttft": ttft, "ttft_sent": ttft_sent, "tpot": tpot, "itl": itl, "icl": icl}
@@ -30,11 +32,18 @@ class Held(Struct, frozen=True, kw_only=True):
     bound_s: float  # by the run's `instrument`: 99 % are no further off
     error: Spread  # from the begin of the writes
     sure: Spread  # from the nearest moment of the writes
+    num_beyond: int  # of these, further off than the bound
+
+    @property
+    def most_beyond(self) -> int:
+        """As many as chance puts beyond a bound that one in a hundred exceeds."""
+        return most_by_chance(self.sure.n, RARE)
 
     @property
     def is_within(self) -> bool:
-        """Whether the bound is true, as far as can be told."""
-        return self.sure.p99 is not None and self.sure.p99 <= self.bound_s
+        """Whether the bound may be true. The 99th percentile of few values is above a true bound
+        as often as below it: too many must lie beyond."""
+        return self.sure.n > 0 and self.num_beyond <= self.most_beyond
 
 
 class Truth(Struct, frozen=True, kw_only=True):
@@ -122,12 +131,21 @@ def held(
         num_held=num_held,
         write=Spread.of(ended_s - begun_s),
         latencies={
-            name: Held(
-                bound_s=bounds_s[name],
-                error=Spread.of(np.abs(latency(data) - latency(by_begin))),
-                sure=Spread.of(np.abs(latency(data) - latency(by_nearest))),
+            name: _held(
+                bounds_s[name],
+                np.abs(latency(data) - latency(by_begin)),
+                np.abs(latency(data) - latency(by_nearest)),
             )
             for name, latency in _LATENCIES.items()
             if name in bounds_s
         },
+    )
+
+
+def _held(bound_s: float, error_s: FloatArray, sure_s: FloatArray) -> Held:
+    return Held(
+        bound_s=bound_s,
+        error=Spread.of(error_s),
+        sure=Spread.of(sure_s),
+        num_beyond=int(np.count_nonzero(sure_s > bound_s)),
     )

@@ -6,6 +6,7 @@ import pytest
 
 from benchsuite.errors import RunError
 from benchsuite.results import truth
+from benchsuite.results.spread import Spread
 from tests.runs import failed, record, run
 
 LOG = """\
@@ -42,6 +43,19 @@ def test_errors_are_from_the_begin_of_a_write_and_from_its_nearest_moment(tmp_pa
     assert (icl.error.max, icl.sure.max) == (pytest.approx(0.010), pytest.approx(0.005))
     assert not icl.is_within
     assert not found.is_within
+
+
+def test_a_bound_is_broken_where_more_lie_beyond_it_than_chance_puts_there() -> None:
+    """Of 115 values the 99th percentile is the second largest: three beyond a bound of 99 % say
+    nothing against it, five do."""
+    spread = Spread(n=115, p50=0.0, p99=0.002, max=0.003)
+    three, five = (
+        truth.Held(bound_s=0.001, error=spread, sure=spread, num_beyond=num) for num in (3, 5)
+    )
+    assert three.is_within
+    assert not five.is_within
+    none = Spread(n=0)
+    assert not truth.Held(bound_s=0.001, error=none, sure=none, num_beyond=0).is_within
 
 
 def test_a_name_that_another_run_used_is_told_apart_by_its_time(tmp_path: Path) -> None:
