@@ -59,6 +59,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._jumping.now_s += end_s - self._jumping.now_s
         return True
 
+    def is_stuck(self) -> bool:
+        """Nothing but the running task can bring anything about: no other is ready, no timer is
+        set. Whoever only looks on, every so often, must not set one then: it would go on for ever
+        where a deadlock should be told."""
+        return not self._ready and all(timer.cancelled() for timer in self._scheduled)
+
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._jumping.now_s

@@ -47,11 +47,7 @@ class InProcess(Spec, tag="in_process", frozen=True):
         return VirtualTimeLoop()
 
     @asynccontextmanager
-    async def started(self, folder: Path) -> AsyncIterator[Self]:
-        yield self
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
+    async def started(self, folder: Path) -> AsyncIterator["Simulated"]:
         if not isinstance(self.engine.executor, Roofline):
             raise ScenarioError("endpoint.engine.executor: virtual time needs `type: roofline`")
         from reference_engine.server.api import open_api
@@ -61,13 +57,49 @@ class InProcess(Spec, tag="in_process", frozen=True):
                 api = await stack.enter_async_context(open_api(with_tokenizer(self.engine)))
             except ConfigError as error:
                 raise ScenarioError(f"endpoint.engine: {error}") from error
-            yield _InProcessConnection(api)
+            yield Simulated(self, api)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        async with self.started(Path()) as simulated, simulated.connect() as connection:
+            yield connection
 
     def body(self, request: Request, messages: tuple[Message, ...]) -> bytes:
         return chat_body(request, messages, model=self.engine.served_name)
 
     def decode(self, exchange: Exchange, count_tokens: TokenCounter) -> Response:
         return decode_stream(exchange, count_tokens)
+
+
+class Simulated:
+    """The engine of an `InProcess` while it is open: `endpoints.base.Endpoint`."""
+
+    is_real_time = False
+
+    def __init__(self, described: InProcess, api: "Api") -> None:
+        self._described, self._api = described, api
+        self.title, self.notes, self.loop = described.title, described.notes, described.loop
+        self.body, self.decode = described.body, described.decode
+
+    @asynccontextmanager
+    async def started(self, folder: Path) -> AsyncIterator[Self]:
+        yield self
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        yield _InProcessConnection(self._api)
+
+    async def metrics(self) -> str:
+        """What a server would answer to `GET /metrics`."""
+        reply = await self._api.handle("GET", "/metrics", b"")
+        assert isinstance(reply.body, bytes), "/metrics is no stream"
+        return reply.body.decode()
+
+    def is_stuck(self) -> bool:
+        """Nothing can happen any more but what the running task does."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop), "it runs on the loop that it made"
+        return loop.is_stuck()
 
 
 def with_tokenizer(engine: EngineConfig) -> EngineConfig:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from benchsuite.endpoints import control, http_request
 from benchsuite.endpoints.base import Endpoint
+from benchsuite.endpoints.in_process import Simulated
 from benchsuite.endpoints.openai_server import OpenAIServer
 from benchsuite.errors import EndpointError, ScenarioError
 from benchsuite.loadgen.energy_meters import Meter, meters
@@ -46,6 +47,11 @@ async def reading(wanted: Telemetry, endpoint: Endpoint, spool: Path) -> AsyncIt
     A server without metrics is asked once and never again.
     """
     found = target(wanted, endpoint)
+    if isinstance(endpoint, Simulated) and wanted.server != "off":
+        with TelemetryWriter(spool / f"{SOURCE}{SPOOL_SUFFIX}") as writer:
+            async with _simulated(endpoint, wanted.every, writer):
+                yield
+        return
     if found is None:
         yield
         return
@@ -57,6 +63,33 @@ async def reading(wanted: Telemetry, endpoint: Endpoint, spool: Path) -> AsyncIt
             return
         async with repeated(lambda: read_once(found), wanted.every, writer):
             yield
+
+
+@asynccontextmanager
+async def _simulated(
+    endpoint: Simulated, every_s: float, writer: TelemetryWriter
+) -> AsyncIterator[None]:
+    """As `repeated`, on the loop's virtual time and without a thread."""
+    loop = asyncio.get_running_loop()
+
+    async def read() -> None:
+        told = parse(await endpoint.metrics())
+        at_s = loop.time()
+        writer.put([Sample(at_s, SOURCE, name, value) for name, value in told.items()])
+
+    async def repeat() -> None:
+        while not endpoint.is_stuck():
+            await asyncio.sleep(every_s)
+            await read()
+
+    await read()
+    repeating = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        repeating.cancel()
+        await asyncio.wait({repeating})
+        await read()
 
 
 @asynccontextmanager

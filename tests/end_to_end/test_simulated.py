@@ -122,3 +122,16 @@ def test_another_policy_gives_the_same_answers_at_other_times(
     for same in ("output_text", "output_tokens", "prompt_tokens", "due_s"):
         assert tables[0][same].to_pylist() == tables[1][same].to_pylist()
     assert tables[0]["chunk_s"].to_pylist() != tables[1]["chunk_s"].to_pylist()
+
+
+def test_the_engine_tells_of_itself_and_agrees(first: tuple[Path, RunResult]) -> None:
+    """Read each second of virtual time, before the first request and after the last; it counted
+    the tokens that the client counted, and its first tokens are as late as the client's."""
+    result = first[1]
+    checks = {check.name: check for check in result.checks}
+    assert checks["server_tokens"].ok
+    assert checks["server_tokens"].value == 0.0
+    assert checks["server_in_flight"].ok
+    client, server = result.summaries["ttft_sent"].mean, result.summaries["server_ttft"].mean
+    assert client is not None
+    assert server == pytest.approx(client, rel=0.05)

@@ -88,3 +88,25 @@ def test_a_skip_is_a_sleep_during_which_nothing_happens() -> None:
         return times
 
     assert run_virtually(skipping) == run_virtually(main)
+
+
+def test_who_only_looks_on_can_tell_that_nothing_else_will_happen() -> None:
+    """A timer of its own would hide the deadlock; cancelled ones do not count."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        never = loop.create_future()
+        asyncio.create_task(asyncio.sleep(1)).add_done_callback(lambda _: None)
+        await asyncio.sleep(0)
+        assert not loop.is_stuck(), "somebody sleeps"
+        loop.call_later(9, print).cancel()
+        await asyncio.sleep(2)
+        assert loop.is_stuck()
+        await never
+
+    with (
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+        pytest.raises(VirtualDeadlockError, match="at 2"),
+    ):
+        runner.run(main())
