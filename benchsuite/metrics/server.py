@@ -16,6 +16,7 @@ SOURCE: Final = "server."
 TOKEN_ERROR: Final = 0.01  # of the output tokens, that the two counts may differ by
 LITTLE_ERROR: Final = 0.1  # of the requests in flight, that the two counts may differ by,
 LITTLE_REQUESTS: Final = 1.0  # or this many
+LITTLE_READINGS: Final = 10  # of the gauges; a line through fewer is no mean
 NUM_TIMES: Final = 2000  # at which the client's own requests in flight are counted
 
 
@@ -115,7 +116,7 @@ def _little(data: RunData) -> Check | None:
     """Little's law, L = lambda * W: requests in flight by the server's gauges, and by the client's
     own times (whose mean over a window is arrivals per second * time each was in flight)."""
     theirs = _level(data, "running") + _level(data, "waiting")
-    if np.isnan(theirs):
+    if np.isnan(theirs) or len(_within(data, "running")) < LITTLE_READINGS:
         return None
     start_s, end_s = data.window_s
     at_s = np.linspace(start_s, end_s, NUM_TIMES, endpoint=False)

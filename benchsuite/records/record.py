@@ -65,3 +65,4 @@ class Record(Struct, frozen=True, kw_only=True):
     answer: str | None = None  # what the grader took for the answer
     num_items: int = 1  # answers asked for at once; their tokens are counted together
     grades: tuple[Grade, ...] = ()  # instead of `correct` and `answer`, where it asked for several
+    has_tail: bool = False  # the read of the last token brought more after it: its time is theirs

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from benchsuite.errors import RunError
 from benchsuite.exchange import Exchange, Response, http_status, joined
@@ -74,6 +75,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "answer": pa.string(),
     "num_items": pa.int32(),
     "grades": GRADES,
+    "has_tail": pa.bool_(),
 }
 OVER_CHUNKS: Final = frozenset(
     name
@@ -146,7 +148,17 @@ def record_of(
         answer=alone.answer if alone else None,
         num_items=asked.num_items * asked.num_questions,
         grades=() if alone else grades,
+        has_tail=_has_tail(exchange, read),
     )
+
+
+def _has_tail(exchange: Exchange, read: NDArray[np.int32]) -> bool:
+    """Whether the read that brought the last token holds more events than chunks with tokens: its
+    usage, say, which the kernel joined to it and stamped the whole when that came."""
+    if not len(read):
+        return False
+    num_events: int = exchange.reads[read[-1]].count(b"data:")
+    return bool(num_events > np.count_nonzero(read == read[-1]))
 
 
 def _since(start_s: float, at_s: float | None) -> float | None:

@@ -116,6 +116,7 @@ class RunData:
     tools: ToolUse | None = None  # None: none was called
     items: IntArray | None = None  # [n]; answers asked for at once; None: one each
     item_grades: Grades | None = None  # of requests for several answers; None: there are none
+    tails: BoolArray | None = None  # [n]; None: not known
     _found: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -196,6 +197,11 @@ class RunData:
         """Answers that a request asked for at once, [n]."""
         ones = np.ones(len(self), dtype=np.int64)
         return ones if self.items is None else np.maximum(self.items, ones)
+
+    @cached_property
+    def has_tail(self) -> BoolArray:
+        """The read of the last chunk brought more after it, and has the time of that, [n]."""
+        return np.zeros(len(self), dtype=np.bool_) if self.tails is None else self.tails
 
     @cached_property
     def num_chunks(self) -> IntArray:

@@ -6,7 +6,6 @@ one of them. Derivation, term by term: docs/selftest.md.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Final, Self
 
 import numpy as np
@@ -121,8 +120,8 @@ def shared(data: RunData) -> float:
 
 
 def _all_alone(data: RunData) -> bool:
-    """No chunk came in one read with another one."""
-    return all(piece.is_new_read.all() for piece in data.pieces())
+    """No chunk came in one read with anything else."""
+    return not data.has_tail.any() and all(piece.is_new_read.all() for piece in data.pieces())
 
 
 def others_cpu(clients: tuple[Client, ...]) -> float | None:
@@ -166,13 +165,15 @@ def _kernel_error_s(
 def waited_s(data: RunData, longest_s: float) -> FloatArray:
     """How much earlier than its stamp a chunk may have come, [chunks]; 0 where it came alone.
 
-    A read has one stamp, that of its last chunk. The others came after the program had looked the
-    last time, and did not wait longer than `longest_s`: than bytes do (p99 of the client's lag).
+    A read has one stamp, that of its last bytes, and those are no token's where the answer has a
+    tail. The others came after the program had looked the last time, and did not wait longer than
+    `longest_s`: than bytes do (p99 of the client's lag).
     """
     is_new, at_s = data.is_new_read, data.chunk_s
-    if is_new.all():
+    if is_new.all() and not data.has_tail.any():
         return np.zeros(len(at_s))
     is_last = np.append(is_new[1:], True)
+    is_last[data.chunk_start[1:][data.has_tail] - 1] = False
     starts = np.flatnonzero(is_new)
     seen_s = at_s[starts] + np.nan_to_num(data.chunk_lag_s[starts])
     looked_s = data.per_chunk(data.sent_s)[starts]
@@ -220,8 +221,7 @@ def errors(data: RunData, stamp_s: float, sent_s: float) -> dict[str, float]:
 
 def _tpot_error_s(data: RunData, stamp_s: float) -> float:
     """Two stamps, each with its own chance to be late, over the tokens between them: an answer of
-    few tokens is off by more than one of many. The first chunk may have waited in a shared read;
-    the last never does."""
+    few tokens is off by more than one of many. Both may have waited in a shared read."""
     chosen = np.flatnonzero(data.ok & ~np.isnan(tpot(data)))
     if not len(chosen):
         return stamp_s
@@ -229,15 +229,18 @@ def _tpot_error_s(data: RunData, stamp_s: float) -> float:
     if data.once(_all_alone):
         return over_tokens(((stamp_s, 0.0), (stamp_s, 0.0)), tokens)
     longest_s = data.once(lag_spread).p99 or 0.0
-    first_waited_s = data.by_request(partial(_first_waited_s, longest_s=longest_s))[chosen]
-    return over_tokens(((stamp_s, first_waited_s), (stamp_s, 0.0)), tokens)
+    ends_s = [_ends_waited_s(piece, longest_s) for piece in data.pieces()]
+    first_s, last_s = (np.concatenate(column)[chosen] for column in zip(*ends_s, strict=True))
+    return over_tokens(((stamp_s, first_s), (stamp_s, last_s)), tokens)
 
 
-def _first_waited_s(data: RunData, longest_s: float) -> FloatArray:
-    """Of the first chunk of each request, [n]; 0 where none came."""
-    found, has_any = np.zeros(len(data)), data.num_chunks > 0
-    found[has_any] = waited_s(data, longest_s)[data.chunk_start[:-1][has_any]]
-    return found
+def _ends_waited_s(data: RunData, longest_s: float) -> tuple[FloatArray, FloatArray]:
+    """How long the first and the last chunk of each request waited, [n] each; 0 where none came."""
+    first_s, last_s, has_any = np.zeros(len(data)), np.zeros(len(data)), data.num_chunks > 0
+    all_s = waited_s(data, longest_s)
+    first_s[has_any] = all_s[data.chunk_start[:-1][has_any]]
+    last_s[has_any] = all_s[data.chunk_start[1:][has_any] - 1]
+    return first_s, last_s
 
 
 def _normalised_error_s(data: RunData, from_due_s: float) -> float:

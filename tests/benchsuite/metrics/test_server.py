@@ -105,15 +105,21 @@ def test_tokens_are_compared_only_where_all_of_the_run_was_read() -> None:
 )
 def test_littles_law(running: float, ok: bool) -> None:
     """20 requests a second, each half a second in flight: 10 are in the server."""
-    requests = [record(i, due_s=i / 20) for i in range(100)]
-    data = run(*requests, window_s=(1.0, 4.0))
+    requests = [record(i, due_s=i / 20) for i in range(400)]
+    data = run(*requests, window_s=(1.0, 16.0))
     data = replace(
         data,
         samples={
-            "server.running": readings(*[running] * 6),
-            "server.waiting": readings(*[0.0] * 6),
+            "server.running": readings(*[running] * 18),
+            "server.waiting": readings(*[0.0] * 18),
         },
     )
     check = named(data)["server_in_flight"]
     assert check.ok == ok
     assert "10.0 by this client" in check.sentence
+
+
+def test_gauges_that_were_read_a_few_times_are_held_against_nothing() -> None:
+    """Read before and after a short run, an idle server says that nothing was in it."""
+    data = told(running=readings(*[0.0] * 5), waiting=readings(*[0.0] * 5))
+    assert "server_in_flight" not in named(data)

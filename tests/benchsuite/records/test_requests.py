@@ -10,8 +10,12 @@ from benchsuite.records import requests
 from benchsuite.records.record import Record
 from benchsuite.records.spool import Asked
 
+READS = (b"ab", b"c", b"def")
 
-def record(columns: Chunks, lag_s: list[float], num_items: int = 1) -> Record:
+
+def record(
+    columns: Chunks, lag_s: list[float], num_items: int = 1, reads: tuple[bytes, ...] = READS
+) -> Record:
     asked = Asked(
         request_id=0,
         session_id=0,
@@ -34,7 +38,7 @@ def record(columns: Chunks, lag_s: list[float], num_items: int = 1) -> Record:
         stamp_source="kernel",
         framing="none",
         sent_s=10.5,
-        reads=[b"ab", b"c", b"def"],
+        reads=list(reads),
         read_s=[11.0, 12.0, 14.0],
         lag_s=lag_s,
     )
@@ -58,6 +62,17 @@ def test_a_chunk_has_the_stamp_of_its_read(tmp_path: Path, lag_s: list[float]) -
     assert (first["chunk_kind"], first["chunk_tokens"]) == ([1, 0, 2], [1, 2, 1])
     assert (first["output_tokens"], first["bytes_received"], first["output_text"]) == (4, 6, "so")
     assert [second[name] for name in first if name.startswith("chunk_")] == [[]] * 5
+
+
+@pytest.mark.parametrize(
+    ("last", "has_tail"),
+    [(b"data: 1\n\ndata: 2\n\n", False), (b"data: 1\n\ndata: 2\n\ndata: [DONE]\n\n", True)],
+)
+def test_a_last_read_that_brought_more_than_tokens_is_told(last: bytes, has_tail: bool) -> None:
+    """Its time is that of what came last: of usage, or of the end."""
+    chunks = Chunks([0, 2, 2], bytes(3), ["a", "b", "c"], [1, 1, 1])
+    assert record(chunks, [], reads=(b"data: 0\n\n", b"", last)).has_tail == has_tail
+    assert not record(NO_CHUNKS, [], reads=(last,) * 3).has_tail
 
 
 def test_lengths_asked_for_are_of_all_items_together() -> None:

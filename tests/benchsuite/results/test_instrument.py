@@ -14,6 +14,7 @@ from benchsuite.results.instrument import (
     UNTESTED_S,
     Instrument,
     checks,
+    errors,
     lag_spread,
     load,
     others_cpu,
@@ -282,3 +283,13 @@ def test_what_others_use_is_what_the_workers_do_not() -> None:
     assert others_cpu((client(cpu_s=5.0, machine_s=4.9),)) == 0.0
     assert others_cpu((client(),)) is None
     assert others_cpu(()) is None
+
+
+def test_a_last_token_waited_where_its_read_brought_more() -> None:
+    """It has the time of what came last. Bounds over tokens count that, request by request."""
+    changes = {"chunks": ((0.2, 1), (0.25, 1)), "chunk_lag_s": (0.01, 0.2)}
+    alone, tailed = run(kernel(**changes)), run(kernel(**changes, has_tail=True))
+    assert waited_s(alone, 0.1).tolist() == [0.0, 0.0]
+    assert waited_s(tailed, 0.1) == pytest.approx([0.0, 0.04])
+    assert errors(tailed, 1e-4, 0.0)["tpot"] > errors(alone, 1e-4, 0.0)["tpot"]
+    assert errors(tailed, 1e-4, 0.0)["itl"] > errors(alone, 1e-4, 0.0)["itl"] == 1e-4
