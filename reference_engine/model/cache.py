@@ -41,6 +41,15 @@ def _zeros(sizes: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     return torch.frombuffer(memory, dtype=dtype).view(sizes)
 
 
+def on_host(content: Tensor) -> Tensor:
+    """`content` in host memory. From a GPU it is copied into pinned memory, which the device reads
+    and writes by itself: a pageable copy goes through a buffer of the driver's, piece by piece.
+    """
+    if content.is_cpu:
+        return content
+    return torch.empty_like(content, device="cpu", pin_memory=True).copy_(content)
+
+
 class KvCache:
     """Keys and values of all layers, for `num_slots` sequences of up to `max_tokens` tokens.
 
@@ -94,12 +103,12 @@ class KvCache:
         """
         ids = torch.tensor(blocks, dtype=torch.long, device=self.keys.device)
         pair = (self._block_keys[ids].flatten(1), self._block_values[ids].flatten(1))
-        return torch.stack(pair, 1).cpu()
+        return on_host(torch.stack(pair, 1))
 
     def write_blocks(self, blocks: Seq[int], content: Tensor) -> None:
         """Store as `blocks` what `read_blocks` gave of as many."""
         ids = torch.tensor(blocks, dtype=torch.long, device=self.keys.device)
-        content = content.to(self.keys.device)
+        content = content.to(self.keys.device, non_blocking=True)
         self._block_keys[ids] = content[:, 0].view(-1, *self._block_keys.shape[1:])
         self._block_values[ids] = content[:, 1].view(-1, *self._block_values.shape[1:])
 

@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from reference_engine.model.cache import KvShape
+from reference_engine.model.cache import KvShape, on_host
 
 
 class PagedCache:
@@ -37,9 +37,10 @@ class PagedCache:
         Meant for `write_blocks` of a cache of the same shape, and for nobody else.
         """
         ids = torch.tensor(blocks, dtype=torch.long, device=self.keys.device)
-        return torch.stack((self.keys[:, ids], self.values[:, ids])).cpu()
+        return on_host(torch.stack((self.keys[:, ids], self.values[:, ids])))
 
     def write_blocks(self, blocks: Seq[int], content: Tensor) -> None:
-        """Store as `blocks` what `read_blocks` gave of as many."""
+        """Store as `blocks` what `read_blocks` gave of as many. The host does not wait for it."""
         ids = torch.tensor(blocks, dtype=torch.long, device=self.keys.device)
-        self.keys[:, ids], self.values[:, ids] = content.to(self.keys.device)
+        content = content.to(self.keys.device, non_blocking=True)
+        self.keys[:, ids], self.values[:, ids] = content
