@@ -1,12 +1,15 @@
 """Which model: a preset by name, or a Hugging Face folder with its `config.json`. Sizes alone."""
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from reference_engine.specs import ConfigError, Count, ModelShape, Spec
+
+MXFP4_BYTES: Final = 17 / 32
+"""Of a number in MXFP4: 32 numbers of 4 bits share a scale of 8 (OCP Microscaling, v1.0)."""
 
 
 class ModelSource(Spec, frozen=True):
@@ -29,8 +32,12 @@ class _RopeParameters(Struct):
     rope_theta: float | None = None
 
 
+class _Quantization(Struct):
+    quant_method: str = ""
+
+
 class _HuggingFaceConfig(Struct):
-    """The part of a Hugging Face `config.json` that we read; families differ in two names."""
+    """The part of a Hugging Face `config.json` that sizes follow from."""
 
     model_type: str
     num_hidden_layers: Count
@@ -51,6 +58,35 @@ class _HuggingFaceConfig(Struct):
     num_local_experts: int = 0
     num_experts_per_tok: int = 0
     moe_intermediate_size: Count | None = None
+    sliding_window: Annotated[int, Meta(ge=0)] | None = None
+    use_sliding_window: bool | None = None
+    max_window_layers: Annotated[int, Meta(ge=0)] = 28
+    layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
+    quantization_config: _Quantization | None = None
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Of each layer, as `transformers` reads it; empty if all layers attend to everything."""
+        is_qwen = self.model_type.startswith("qwen")
+        is_used = not is_qwen if self.use_sliding_window is None else self.use_sliding_window
+        window, layers = self.sliding_window, self.num_hidden_layers
+        if not (window and is_used):
+            return ()
+        if self.layer_types is not None:
+            slides = [kind == "sliding_attention" for kind in self.layer_types]
+        elif self.model_type == "gpt_oss":
+            slides = [layer % 2 == 0 for layer in range(layers)]
+        elif self.model_type in ("qwen2", "qwen3"):
+            slides = [layer >= self.max_window_layers for layer in range(layers)]
+        else:
+            slides = [True] * layers
+        return tuple(window if slide else 0 for slide in slides) if any(slides) else ()
+
+    @property
+    def expert_weight_bytes(self) -> float | None:
+        quantisation = self.quantization_config
+        is_mxfp4 = quantisation is not None and quantisation.quant_method == "mxfp4"
+        return MXFP4_BYTES if is_mxfp4 else None
 
 
 _DTYPE_BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -88,6 +124,8 @@ def _shape(config: _HuggingFaceConfig) -> ModelShape:
         dtype_bytes=_DTYPE_BYTES.get(config.dtype or config.torch_dtype or "bfloat16", 2),
         num_experts=experts,
         experts_per_token=config.num_experts_per_tok if experts else 0,
+        expert_weight_bytes=config.expert_weight_bytes if experts else None,
+        windows=config.windows,
         architecture=config.model_type,
     )
 
@@ -103,6 +141,26 @@ _LLAMA_3_8B: Final = ModelShape(
     max_position=8192,
     rope_theta=500_000.0,
 )
+
+
+def _gpt_oss(num_layers: int, num_experts: int) -> ModelShape:
+    return ModelShape(
+        num_layers=num_layers,
+        hidden_size=2880,
+        num_heads=64,
+        num_kv_heads=8,
+        head_dim=64,
+        intermediate_size=2880,
+        vocab_size=201088,
+        max_position=131072,
+        rope_theta=150_000.0,
+        num_experts=num_experts,
+        experts_per_token=4,
+        expert_weight_bytes=MXFP4_BYTES,
+        windows=(128, 0) * (num_layers // 2),
+        architecture="gpt_oss",
+    )
+
 
 PRESETS: Final[dict[str, ModelShape]] = {
     "tiny": ModelShape(
@@ -194,5 +252,7 @@ PRESETS: Final[dict[str, ModelShape]] = {
         experts_per_token=8,
         architecture="qwen3_moe",
     ),
+    "gpt-oss-20b": _gpt_oss(num_layers=24, num_experts=32),
+    "gpt-oss-120b": _gpt_oss(num_layers=36, num_experts=128),
 }
 """Shapes by name; sizes of published models are those of their `config.json`."""

@@ -31,7 +31,8 @@ class ModelShape(Spec, frozen=True, dict=True):
     """Sizes of a Llama-style decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
     With `num_experts` > 0 each layer's feed-forward part is `num_experts` experts of
-    `intermediate_size`, of which a router picks `experts_per_token` for each token.
+    `intermediate_size`, of which a router picks `experts_per_token` for each token. `windows` says
+    for each layer how many tokens a token attends to, itself included; 0, or no `windows`: all.
     """
 
     num_layers: Count
@@ -48,6 +49,8 @@ class ModelShape(Spec, frozen=True, dict=True):
     dtype_bytes: Count = 2  # of weights and KV alike
     num_experts: int = 0
     experts_per_token: int = 0
+    expert_weight_bytes: Annotated[float, Meta(gt=0)] | None = None  # None: dtype_bytes
+    windows: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     architecture: str = "llama"  # Hugging Face `model_type`; what the sizes mean in full
 
     def __post_init__(self) -> None:
@@ -55,6 +58,8 @@ class ModelShape(Spec, frozen=True, dict=True):
             raise ValueError("num_heads must be a multiple of num_kv_heads")
         if self.num_experts and not 1 <= self.experts_per_token <= self.num_experts:
             raise ValueError("experts_per_token must lie between 1 and num_experts")
+        if self.windows and len(self.windows) != self.num_layers:
+            raise ValueError("windows must be one for each layer")
 
     @cached_property
     def attention_params(self) -> int:
@@ -78,16 +83,41 @@ class ModelShape(Spec, frozen=True, dict=True):
         return self.hidden_size * self.vocab_size
 
     @cached_property
+    def bias_params(self) -> int:
+        """Biases and attention sinks of one layer, where the architecture has them everywhere."""
+        if self.architecture != "gpt_oss":
+            return 0
+        attention = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim + self.hidden_size
+        expert = 2 * self.intermediate_size + self.hidden_size
+        return attention + self.num_heads + self.num_experts * (1 + expert)
+
+    @cached_property
     def num_params(self) -> int:
         """All weights: layers with their two norms, final norm, embedding, head unless tied."""
         experts = max(1, self.num_experts) * self.expert_params
         layer = self.attention_params + experts + self.router_params + 2 * self.hidden_size
+        layer += self.bias_params
         embeddings = self.head_params * (1 if self.tie_embeddings else 2)
         return self.num_layers * layer + self.hidden_size + embeddings
 
     @cached_property
+    def expert_bytes(self) -> float:
+        """Of the weights of one feed-forward part."""
+        return self.expert_params * (self.expert_weight_bytes or self.dtype_bytes)
+
+    @cached_property
+    def weights_bytes(self) -> float:
+        """Of all weights."""
+        experts = self.num_layers * max(1, self.num_experts)
+        others = self.num_params - experts * self.expert_params
+        return others * self.dtype_bytes + experts * self.expert_bytes
+
+    @cached_property
     def kv_bytes_per_token(self) -> int:
-        """Bytes of keys and values that one token leaves behind, all layers."""
+        """Bytes of keys and values that one token leaves behind, all layers.
+
+        Windows make them no fewer: what a layer no longer reads is kept with its block.
+        """
         return 2 * self.num_layers * self.num_kv_heads * self.head_dim * self.dtype_bytes
 
 

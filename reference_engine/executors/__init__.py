@@ -125,7 +125,7 @@ class Roofline(Spec, frozen=True, tag="roofline"):
     def default_blocks(self, shape: ModelShape, block_size: int) -> int:
         """Blocks in what memory the weights leave. Raises ConfigError if they leave none."""
         room = self.memory_share * self.device_spec.memory_bytes
-        room -= shape.num_params * shape.dtype_bytes
+        room -= shape.weights_bytes
         blocks = int(room // (shape.kv_bytes_per_token * block_size))
         if blocks < 1:
             raise ConfigError(f"the model's weights leave no memory for KV on {self.device!r}")

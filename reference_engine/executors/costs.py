@@ -9,12 +9,13 @@ Letters used below, for one layer unless said otherwise:
     A  attention weights = D h (2 H + 2 K)  F  weights of one feed-forward part = 3 D I
     E  experts (0 in a dense model)         k  experts per token       b  bytes per number
     T  tokens that pass the layer           C  query-context pairs     R  KV entries read
-    S  positions sampled
+    S  positions sampled                    W  the layer's window      f  bytes of F weights
 
 Left out, each below a few per cent of a step: norms, rotary positions, softmax, activations between
 kernels, rows of the input embedding, the sampling of a token from its logits.
 """
 
+from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def step_cost(step: Step, shape: ModelShape) -> Cost:
     """
     flops = 0.0
     moved = 0.0
-    for load in layer_loads(step, shape.num_layers):
+    for load in layer_loads(step, shape):
         flops += load.num_layers * layer_flops(load, shape)
         moved += load.num_layers * layer_bytes(load, shape)
     if step.encode:
@@ -82,12 +83,12 @@ def encoder_flops(num_rows: int, encoder: EncoderShape) -> float:
 
 
 def layer_bytes(load: LayerLoad, shape: ModelShape) -> float:
-    """b (A + D E + distinct F + 2 K h (R + T)): weights once, KV read, and written for T."""
+    """b (A + D E + 2 K h (R + T)) + distinct f: weights once, KV read, and written for T."""
     weights = shape.attention_params + shape.router_params
-    weights_read = weights + distinct_experts(load.tokens, shape) * shape.expert_params
     kv_entries = load.kv_read_tokens + load.tokens
     kv_values = 2 * shape.num_kv_heads * shape.head_dim * kv_entries
-    return shape.dtype_bytes * (weights_read + kv_values)
+    experts_read = distinct_experts(load.tokens, shape)
+    return shape.dtype_bytes * (weights + kv_values) + experts_read * shape.expert_bytes
 
 
 def distinct_experts(tokens: int, shape: ModelShape) -> float:
@@ -106,27 +107,38 @@ def num_sampled(step: Step, num_layers: int) -> int:
     return len(step.decode) + sum([work.samples(num_layers) for work in step.prefill])
 
 
-def layer_loads(step: Step, num_layers: int) -> list[LayerLoad]:
-    """The step cut into runs of layers that all see the same tokens.
+def layer_loads(step: Step, shape: ModelShape) -> list[LayerLoad]:
+    """The step cut into sets of layers that all see the same tokens through the same window.
 
     Decodes pass every layer, a prefill its own range: one run, unless prefills differ in layers.
     A decode at position p attends to p + 1 entries and reads p; a prefill of [s, s + n) attends to
-    n s + n (n + 1) / 2 and reads s, its own n being still at hand.
+    n s + n (n + 1) / 2 and reads s, its own n being still at hand. A window bounds what a token
+    attends to by W and what is read for it, or for the first of a prefill, by W - 1.
     """
-    decode_reads = sum([work.sequence.num_computed_tokens for work in step.decode])
-    num_decodes = len(step.decode)
-    cuts = {0, num_layers} if step.decode else set()
+    computed = [work.sequence.num_computed_tokens for work in step.decode]
+    cuts = {0, shape.num_layers} if computed else set()
     for prefill in step.prefill:
         cuts |= {prefill.layers.start, prefill.layers.stop}
-    edges = sorted(cuts)
     loads = []
-    for first, last in pairwise(edges):
-        tokens, pairs, reads = num_decodes, decode_reads + num_decodes, decode_reads
-        for _, start, length, layers in step.prefill:
-            if layers.start <= first and last <= layers.stop:
-                tokens += length
-                pairs += length * start + length * (length + 1) // 2
-                reads += start
-        if tokens:
-            loads.append(LayerLoad(last - first, tokens, pairs, reads))
+    for first, last in pairwise(sorted(cuts)):
+        windows = Counter(shape.windows[first:last]).items() if shape.windows else ()
+        for window, num_layers in windows or ((0, last - first),):
+            reads = sum([min(n, window - 1) for n in computed] if window else computed)
+            tokens, pairs = len(computed), reads + len(computed)
+            for _, start, length, layers in step.prefill:
+                if layers.start <= first and last <= layers.stop:
+                    tokens += length
+                    pairs += context_pairs(start, length, window)
+                    reads += min(start, window - 1) if window else start
+            if tokens:
+                loads.append(LayerLoad(num_layers, tokens, pairs, reads))
     return loads
+
+
+def context_pairs(start: int, length: int, window: int = 0) -> int:
+    """Entries that tokens [start, start + length) attend to, each at most `window`, summed.
+
+    The first tokens see all before them, one more each; the others, if there are any, W.
+    """
+    growing = min(length, max(0, window - start)) if window else length
+    return growing * start + growing * (growing + 1) // 2 + (length - growing) * window

@@ -22,7 +22,7 @@ from reference_engine.model.sampling import choose, on_device
 from reference_engine.model.weights import load
 from reference_engine.model_source import ModelSource
 from reference_engine.sequence import Sequence
-from reference_engine.specs import Capacity
+from reference_engine.specs import Capacity, ConfigError, ModelShape
 from reference_engine.step import PrefillWork, Step, StepOutput
 
 
@@ -61,6 +61,7 @@ class PagedExecutor(TorchExecutor):
         self, source: ModelSource, capacity: Capacity, number_type: str, place: torch.device
     ) -> None:
         dtype = NUMBERS[number_type]
+        _refuse_slabs_only(source.shape(), capacity.max_model_len)
         shape, weights = load(source, capacity.max_model_len, dtype, place)
         self._seed = source.seed
         self._block_size = capacity.block_size
@@ -168,6 +169,18 @@ class PagedExecutor(TorchExecutor):
     @torch.inference_mode()
     def _write_blocks(self, blocks: Seq[int], content: Tensor) -> None:
         self._pages.write_blocks(blocks, content)
+
+
+def _refuse_slabs_only(shape: ModelShape, max_tokens: int) -> None:
+    """Raises ConfigError of what only the decoder over slabs computes."""
+    window = min((window for window in shape.windows if window), default=max_tokens)
+    if shape.architecture == "gpt_oss":
+        raise ConfigError("on a GPU gpt-oss is not computed yet: use device cpu")
+    if window < max_tokens:
+        raise ConfigError(
+            f"on a GPU a window of {window} tokens is right only up to that length: use device "
+            f"cpu, or set max_model_len to {window} or less (it is {max_tokens})"
+        )
 
 
 def _newest(sequence: Sequence) -> int:

@@ -2,10 +2,13 @@
 
 A piece of one token is handled together with its neighbours, longer pieces one by one; decode is
 nothing but a piece of one token. Rotary embedding: Su et al., arXiv:2104.09864; grouped queries:
-Ainslie et al., arXiv:2305.13245.
+Ainslie et al., arXiv:2305.13245; windows: Beltagy et al., arXiv:2004.05150; sinks, learnt scores
+that take part in the softmax and answer nothing: gpt-oss (OpenAI, arXiv:2508.10925).
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import torch
@@ -29,14 +32,16 @@ class Piece(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Single tokens in neighbouring slots, attending together.
+    """Single tokens in neighbouring slots, attending together to entries of [first, context).
 
-    `bias` [num_rows, 1, 1, context]: 0 where a slot has a token, else -inf; None if all are full.
+    `bias` [num_rows, 1, 1, context - first]: 0 where a slot has a token that is seen, else -inf;
+    None if all are.
     """
 
     row: int
     slot: int
     num_rows: int
+    first: int
     context: int
     bias: Tensor | None
 
@@ -50,7 +55,7 @@ class Batch(NamedTuple):
     rotation: Tensor  # complex [num_tokens, 1, head_dim / 2]
     single_slots: Tensor  # [num_singles]
     single_positions: Tensor  # [num_singles]
-    runs: tuple[Run, ...]
+    runs: Mapping[int, tuple[Run, ...]]  # by window
     chunks: tuple[Piece, ...]
     future: Tensor  # [QUERY_ROWS, QUERY_ROWS], -inf above the diagonal
 
@@ -84,7 +89,11 @@ def runs_of(pieces: Seq[Piece], slack_tokens: int) -> list[range]:
 class Planner:
     """Makes a `Batch` from pieces. Holds the tables that do not change from step to step."""
 
-    def __init__(self, rotary: Tensor, slack_tokens: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self, rotary: Tensor, slack_tokens: int, dtype: torch.dtype, windows: AbstractSet[int]
+    ) -> None:
+        """`windows` that layers have, 0 for none."""
+        self._windows = windows
         self._rotary = rotary  # complex [max_tokens, head_dim / 2]
         self._slack_tokens = slack_tokens
         self._numbers = torch.arange(rotary.shape[0], device=rotary.device)
@@ -101,31 +110,45 @@ class Planner:
         slots, starts = slots.to(device), starts.to(device)
         positions = [self._numbers[piece.start : piece.start + piece.length] for piece in chunks]
         rotation = self._rotary[torch.cat((starts, *positions))].unsqueeze(1)
-        runs = tuple(
-            self._run(singles, rows, starts) for rows in runs_of(singles, self._slack_tokens)
-        )
+        groups = runs_of(singles, self._slack_tokens)
+        runs = {
+            window: tuple(self._run(singles, rows, starts, window) for rows in groups)
+            for window in self._windows
+        }
         return Batch(rotation, slots, starts, runs, chunks, self._future)
 
-    def _run(self, singles: Seq[Piece], rows: range, starts: Tensor) -> Run:
+    def _run(self, singles: Seq[Piece], rows: range, starts: Tensor, window: int) -> Run:
         contexts = [singles[row].start + 1 for row in rows]
-        context = max(contexts)
+        context, shortest = max(contexts), min(contexts)
+        first = max(0, shortest - window) if window else 0
         bias = None
-        if min(contexts) < context:
-            beyond = self._numbers[:context] > starts[rows.start : rows.stop, None]
-            bias = torch.zeros(beyond.shape, dtype=self._future.dtype, device=beyond.device)
-            bias = bias.masked_fill_(beyond, -torch.inf)[:, None, None]
-        return Run(rows.start, singles[rows.start].slot, len(rows), context, bias)
+        if shortest < context:
+            entries, newest = self._numbers[first:context], starts[rows.start : rows.stop, None]
+            unseen = entries > newest
+            if window:
+                unseen |= entries <= newest - window
+            bias = torch.zeros(unseen.shape, dtype=self._future.dtype, device=unseen.device)
+            bias = bias.masked_fill_(unseen, -torch.inf)[:, None, None]
+        return Run(rows.start, singles[rows.start].slot, len(rows), first, context, bias)
 
 
 class Attention:
     """The attention part of one layer."""
 
     def __init__(
-        self, shape: ModelShape, layer: int, qkv: Linear, qk_gain: Tensor | None, eps: Tensor
+        self,
+        shape: ModelShape,
+        layer: int,
+        qkv: Linear,
+        qk_gain: Tensor | None,
+        eps: Tensor,
+        sinks: Tensor | None = None,
     ) -> None:
-        """`qkv` and `qk_gain` as in `LayerWeights`."""
+        """`qkv`, `qk_gain` and `sinks` as in `LayerWeights`."""
         self._shape, self._layer, self._eps = shape, layer, eps
         self._qkv, self._qk_gain = qkv, qk_gain
+        self._window = shape.windows[layer] if shape.windows else 0
+        self._sinks = None if sinks is None else sinks.view(shape.num_kv_heads, -1, 1)
 
     def __call__(self, x: Tensor, batch: Batch, cache: KvCache) -> Tensor:
         """Normalised `x` [num_tokens, hidden] to [num_tokens, num_heads * head_dim].
@@ -140,7 +163,8 @@ class Attention:
         if singles:
             keys[batch.single_slots, :, :, batch.single_positions] = key[:singles]
             values[batch.single_slots, :, batch.single_positions] = value[:singles]
-            outputs += [self._attend_run(run, query, keys, values) for run in batch.runs]
+            runs = batch.runs[self._window]
+            outputs += [self._attend_run(run, query, keys, values) for run in runs]
         row = singles
         for chunk in batch.chunks:
             rows = slice(row, row + chunk.length)
@@ -167,13 +191,25 @@ class Attention:
         kv_heads, dim = self._shape.num_kv_heads, self._shape.head_dim
         group = self._shape.num_heads // kv_heads
         slots = slice(run.slot, run.slot + run.num_rows)
-        key = keys[slots].flatten(0, 1)[:, :, : run.context]
-        value = values[slots].flatten(0, 1)[:, : run.context]
+        key = keys[slots].flatten(0, 1)[:, :, run.first : run.context]
+        value = values[slots].flatten(0, 1)[:, run.first : run.context]
         rows = query[run.row : run.row + run.num_rows].reshape(-1, group, dim)
         scores = torch.bmm(rows, key)
         if run.bias is not None:
-            scores.view(run.num_rows, kv_heads, group, run.context).add_(run.bias)
-        return torch.bmm(scores.softmax(-1), value).view(run.num_rows, -1)
+            scores.view(run.num_rows, kv_heads, group, -1).add_(run.bias)
+        mixed = torch.bmm(scores.softmax(-1), value)
+        if self._sinks is not None:
+            mixed.view(run.num_rows, kv_heads, group, dim).mul_(
+                self._share(scores.view(run.num_rows, kv_heads, group, 1, -1))
+            )
+        return mixed.view(run.num_rows, -1)
+
+    def _share(self, scores: Tensor) -> Tensor:
+        """What the sinks leave of each answer, [..., kv_heads, group, rows] of `scores` with as
+        many rows: sum(e^score) / (sum(e^score) + e^sink).
+        """
+        assert self._sinks is not None
+        return torch.sigmoid(scores.float().logsumexp(-1) - self._sinks).to(scores.dtype)
 
     def _attend_chunk(
         self, chunk: Piece, query: Tensor, keys: Tensor, values: Tensor, future: Tensor
@@ -184,15 +220,22 @@ class Attention:
         outputs: list[Tensor] = []
         for part in torch.split(query, QUERY_ROWS):
             count = part.shape[0]
-            context = chunk.start + len(outputs) * QUERY_ROWS + count
+            start = chunk.start + len(outputs) * QUERY_ROWS
+            context = start + count
+            first = max(0, start + 1 - self._window) if self._window else 0
             rows = part.view(count, kv_heads, group, dim).permute(1, 2, 0, 3)
             scores = torch.bmm(
-                rows.reshape(kv_heads, -1, dim), keys[chunk.slot, :, :, :context]
-            ).view(kv_heads, group, count, context)
-            scores[..., context - count :].add_(future[:count, :count])
+                rows.reshape(kv_heads, -1, dim), keys[chunk.slot, :, :, first:context]
+            ).view(kv_heads, group, count, context - first)
+            scores[..., start - first :].add_(future[:count, :count])
+            if 0 < self._window < context:
+                too_old = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+                scores.masked_fill_(too_old.tril_(start - first - self._window), -torch.inf)
             mixed = torch.bmm(
-                scores.softmax(-1).view(kv_heads, -1, context), values[chunk.slot, :, :context]
-            )
-            mixed = mixed.view(kv_heads, group, count, dim).permute(2, 0, 1, 3)
-            outputs.append(mixed.reshape(count, -1))
+                scores.softmax(-1).view(kv_heads, -1, context - first),
+                values[chunk.slot, :, first:context],
+            ).view(kv_heads, group, count, dim)
+            if self._sinks is not None:
+                mixed.mul_(self._share(scores)[..., None])
+            outputs.append(mixed.permute(2, 0, 1, 3).reshape(count, -1))
         return outputs

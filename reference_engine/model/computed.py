@@ -1,7 +1,7 @@
 """Which models we compute exactly, judged by their `config.json`."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +10,7 @@ from reference_engine.model.rope import Rope
 from reference_engine.specs import ConfigError
 
 ARCHITECTURES: Final = (
+    "GptOssForCausalLM",
     "LlamaForCausalLM",
     "MistralForCausalLM",
     "MixtralForCausalLM",
@@ -17,7 +18,14 @@ ARCHITECTURES: Final = (
     "Qwen3ForCausalLM",
     "Qwen3MoeForCausalLM",
 )
-WITH_EXPERTS: Final = ("MixtralForCausalLM", "Qwen3MoeForCausalLM")
+WITH_EXPERTS: Final = ("GptOssForCausalLM", "MixtralForCausalLM", "Qwen3MoeForCausalLM")
+
+
+class Clamp(NamedTuple):
+    """The gate of gpt-oss's experts: see `clamped_gate`."""
+
+    alpha: float = 1.702
+    limit: float = 7.0
 
 
 class ComputedConfig(Struct):
@@ -28,11 +36,11 @@ class ComputedConfig(Struct):
     rope_theta: float = 10_000.0
     rope_scaling: Rope | None = None
     rope_parameters: Rope | None = None
-    sliding_window: int | None = None
-    use_sliding_window: bool = True
-    norm_topk_prob: bool = False  # of Qwen3-MoE; Mixtral always does
+    norm_topk_prob: bool = False  # of Qwen3-MoE; the others always do
     decoder_sparse_step: int = 1  # 1: all layers have experts
     mlp_only_layers: list[int] | None = None
+    swiglu_alpha: float = Clamp().alpha
+    swiglu_limit: float = Clamp().limit
 
     @property
     def has_experts(self) -> bool:
@@ -40,7 +48,12 @@ class ComputedConfig(Struct):
 
     @property
     def renormalises(self) -> bool:
-        return self.norm_topk_prob or "MixtralForCausalLM" in self.architectures
+        return self.norm_topk_prob or "Qwen3MoeForCausalLM" not in self.architectures
+
+    @property
+    def clamp(self) -> Clamp | None:
+        is_clamped = "GptOssForCausalLM" in self.architectures
+        return Clamp(self.swiglu_alpha, self.swiglu_limit) if is_clamped else None
 
     @property
     def rope(self) -> Rope:
@@ -48,7 +61,7 @@ class ComputedConfig(Struct):
         return msgspec.structs.replace(found, rope_theta=found.rope_theta or self.rope_theta)
 
 
-def read_config(folder: Path, max_tokens: int) -> ComputedConfig:
+def read_config(folder: Path) -> ComputedConfig:
     """`config.json`, if it describes a model that we compute exactly. Raises ConfigError."""
     path = folder / "config.json"
     try:
@@ -63,10 +76,4 @@ def read_config(folder: Path, max_tokens: int) -> ComputedConfig:
         raise ConfigError(f"{path}: hidden_act {config.hidden_act!r} is not 'silu'")
     if config.decoder_sparse_step != 1 or config.mlp_only_layers:
         raise ConfigError(f"{path}: only models with experts in all layers, or in none, are known")
-    window = config.sliding_window if config.use_sliding_window else None
-    if window is not None and window < max_tokens:
-        raise ConfigError(
-            f"{path}: attention looks back {window} tokens, which is right only up to that length: "
-            f"set max_model_len to {window} or less (it is {max_tokens})"
-        )
     return config

@@ -20,7 +20,7 @@ class Linear(Protocol):
         ...
 
     def add(self, residual: Tensor, x: Tensor) -> Tensor:
-        """`residual` + x W, a new tensor."""
+        """`residual` + x W (+ bias), a new tensor."""
         ...
 
 
@@ -36,6 +36,8 @@ class Dense:
         return torch.addmm(self._bias, x, self._weight)
 
     def add(self, residual: Tensor, x: Tensor) -> Tensor:
+        if self._bias is not None:
+            residual = residual + self._bias
         return torch.addmm(residual, x, self._weight)
 
 

@@ -4,6 +4,7 @@ Experts: a router picks some for each token and weighs their outputs (Shazeer et
 arXiv:1701.06538; Jiang et al., arXiv:2401.04088).
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from typing import Protocol
 
@@ -22,11 +23,31 @@ class FeedForward(Protocol):
         ...
 
 
-class SwiGlu:
-    """(silu(x W_gate) * x W_up) W_down; `gate_up` is both matrices, gate first."""
+Gate = Callable[[Tensor, Tensor], Tensor]
+"""Of gate and up, both free to be overwritten, what goes down."""
 
-    def __init__(self, gate_up: Linear, down: Linear) -> None:
-        self._gate_up, self._down = gate_up, down
+
+def silu_gate(gate: Tensor, up: Tensor) -> Tensor:
+    return silu(gate).mul_(up)
+
+
+def clamped_gate(alpha: float, limit: float) -> Gate:
+    """gate sigmoid(alpha gate) (up + 1), gate at most `limit` and up within it: gpt-oss (OpenAI,
+    arXiv:2508.10925).
+    """
+
+    def gated(gate: Tensor, up: Tensor) -> Tensor:
+        gate, up = gate.clamp_(max=limit), up.clamp_(-limit, limit)
+        return torch.sigmoid(alpha * gate).mul_(gate).mul_(up.add_(1))
+
+    return gated
+
+
+class SwiGlu:
+    """gated(x W_gate, x W_up) W_down; `gate_up` is both matrices, gate first."""
+
+    def __init__(self, gate_up: Linear, down: Linear, gated: Gate = silu_gate) -> None:
+        self._gate_up, self._down, self._gate = gate_up, down, gated
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._down(self._gated(x))
@@ -36,7 +57,7 @@ class SwiGlu:
 
     def _gated(self, x: Tensor) -> Tensor:
         gate, up = self._gate_up(x).chunk(2, dim=-1)
-        return silu(gate).mul_(up)
+        return self._gate(gate, up)
 
 
 class Experts:
@@ -46,9 +67,10 @@ class Experts:
     """
 
     def __init__(
-        self, router: Tensor, experts: Seq[SwiGlu], per_token: int, renormalise: bool
+        self, router: Linear, experts: Seq[SwiGlu], per_token: int, renormalise: bool
     ) -> None:
-        self._router, self._experts = router, experts  # [hidden, num_experts]
+        """`router` gives each expert's score, before softmax."""
+        self._router, self._experts = router, experts
         self._per_token, self._renormalise = per_token, renormalise
 
     def add(self, residual: Tensor, x: Tensor) -> Tensor:
@@ -56,7 +78,7 @@ class Experts:
 
         How many tokens an expert has must be known on the host: one synchronisation on a GPU.
         """
-        shares, picked = (x @ self._router).float().softmax(-1).topk(self._per_token)
+        shares, picked = self._router(x).float().softmax(-1).topk(self._per_token)
         if self._renormalise:
             shares = shares / shares.sum(-1, keepdim=True)
         flat = picked.flatten()

@@ -1,7 +1,7 @@
 """A Llama-style decoder: embed, any range of layers, logits. Knows token ids and KV slots only.
 
 Touvron et al., arXiv:2302.13971; the same shape serves Mistral, Qwen2, Qwen3, and with
-experts Mixtral and Qwen3-MoE.
+experts Mixtral, Qwen3-MoE and gpt-oss.
 """
 
 from collections.abc import Sequence as Seq
@@ -13,9 +13,9 @@ from torch import Tensor
 from reference_engine.model.attention import Attention, Batch, Piece, Planner
 from reference_engine.model.cache import KvCache
 from reference_engine.model.linear import Dense, Int8, Linear
-from reference_engine.model.mlp import Experts, FeedForward, SwiGlu
+from reference_engine.model.mlp import Experts, FeedForward, SwiGlu, clamped_gate, silu_gate
 from reference_engine.model.norm import normalise
-from reference_engine.model.weights import Weights
+from reference_engine.model.weights import LayerWeights, Weights
 from reference_engine.specs import ModelShape
 
 RUN_OVERHEAD_BYTES = 300_000
@@ -61,21 +61,33 @@ class Transformer:
         self._head: Linear = matrix(weights.head)
         token_bytes = 2 * shape.num_kv_heads * shape.head_dim * embedding.element_size()
         slack_tokens = RUN_OVERHEAD_BYTES // token_bytes
-        self._planner = Planner(weights.rotary, slack_tokens, embedding.dtype)
+        windows = frozenset(shape.windows or (0,))
+        self._planner = Planner(weights.rotary, slack_tokens, embedding.dtype, windows)
 
     def _layer(self, index: int, weights: Weights) -> Layer:
         layer, matrix = weights.layers[index], self._matrix
         qkv = matrix(layer.qkv, layer.qkv_bias)
-        attention = Attention(self.shape, index, qkv, layer.qk_gain, self._eps)
+        attention = Attention(self.shape, index, qkv, layer.qk_gain, self._eps, layer.sinks)
         feed_forward: FeedForward
         if layer.router is None:
             feed_forward = SwiGlu(matrix(layer.gate_up), matrix(layer.down))
         else:
-            pairs = zip(layer.gate_up, layer.down, strict=True)
-            experts = [SwiGlu(matrix(gate_up), matrix(down)) for gate_up, down in pairs]
+            router = Dense(layer.router, layer.router_bias)
+            experts = self._experts(layer, weights)
             per_token = self.shape.experts_per_token
-            feed_forward = Experts(layer.router, experts, per_token, weights.renormalise)
-        return Layer(attention, matrix(layer.output), feed_forward)
+            feed_forward = Experts(router, experts, per_token, weights.renormalise)
+        return Layer(attention, matrix(layer.output, layer.output_bias), feed_forward)
+
+    def _experts(self, layer: LayerWeights, weights: Weights) -> list[SwiGlu]:
+        gate = silu_gate if weights.clamp is None else clamped_gate(*weights.clamp)
+        none = [None] * self.shape.num_experts
+        gate_up_biases = none if layer.gate_up_bias is None else layer.gate_up_bias
+        down_biases = none if layer.down_bias is None else layer.down_bias
+        parts = zip(layer.gate_up, gate_up_biases, layer.down, down_biases, strict=True)
+        return [
+            SwiGlu(self._matrix(gate_up, gate_up_bias), self._matrix(down, down_bias), gate)
+            for gate_up, gate_up_bias, down, down_bias in parts
+        ]
 
     @property
     def dtype(self) -> torch.dtype:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reference_engine.model.computed import WITH_EXPERTS, read_config
-from reference_engine.model.rope import Rope, inverse_frequencies
+from reference_engine.model.computed import WITH_EXPERTS, Clamp, read_config
+from reference_engine.model.rope import Rope, rotary_table
 from reference_engine.model.tensors import (
     Checkpoint,
     RandomTensors,
@@ -34,6 +34,11 @@ class LayerWeights(NamedTuple):
     gate_up: Tensor  # [hidden, 2 * intermediate]; with experts [num_experts, hidden, 2 * ...]
     down: Tensor  # [intermediate, hidden]; likewise
     router: Tensor | None = None  # [hidden, num_experts]
+    output_bias: Tensor | None = None  # [hidden]
+    gate_up_bias: Tensor | None = None  # [num_experts, 2 * intermediate]
+    down_bias: Tensor | None = None  # [num_experts, hidden]
+    router_bias: Tensor | None = None  # [num_experts]
+    sinks: Tensor | None = None  # float32 [num_heads]: a score each that no value answers
 
 
 class Weights(NamedTuple):
@@ -42,8 +47,9 @@ class Weights(NamedTuple):
     embedding: Tensor  # [vocab, hidden]
     layers: tuple[LayerWeights, ...]
     head: Tensor  # [hidden, vocab]
-    rotary: Tensor  # complex64 [max_tokens, head_dim / 2]: e^(i * position * frequency)
+    rotary: Tensor  # complex64 [max_tokens, head_dim / 2], see `rotary_table`
     renormalise: bool = True  # whether the weights of the experts picked sum to 1
+    clamp: Clamp | None = None  # of the experts' gates
 
 
 def load(
@@ -52,20 +58,20 @@ def load(
     """The model that `source` names, for positions below `max_tokens`. Raises ConfigError."""
     shape = source.shape()
     tensors: Tensors
-    renormalise = True
+    renormalise, rope = True, Rope(rope_theta=shape.rope_theta)
+    clamp: Clamp | None = None
     if source.folder is None:
         tensors = RandomTensors(shape, source.seed, device)
-        frequencies = inverse_frequencies(shape.head_dim, Rope(rope_theta=shape.rope_theta))
+        clamp = Clamp() if shape.architecture == "gpt_oss" else None
     else:
-        config = read_config(source.folder, max_tokens)
-        renormalise = config.renormalises
+        config = read_config(source.folder)
+        renormalise, clamp, rope = config.renormalises, config.clamp, config.rope
         if shape.num_experts and not config.has_experts:
             known = ", ".join(WITH_EXPERTS)
             raise ConfigError(f"{source.folder}: experts are known of {known} only")
         tensors = Checkpoint(source.folder, device)
-        frequencies = inverse_frequencies(shape.head_dim, config.rope)
-    weights = pack(tensors, shape, frequencies, max_tokens, dtype)
-    return shape, weights._replace(renormalise=renormalise)
+    weights = pack(tensors, shape, rotary_table(shape.head_dim, rope, max_tokens), dtype)
+    return shape, weights._replace(renormalise=renormalise, clamp=clamp)
 
 
 class _Reader:
@@ -97,13 +103,7 @@ class _Reader:
             raise ConfigError(f"the checkpoint holds weights of no known use: {sorted(left)[:5]}")
 
 
-def pack(
-    tensors: Tensors,
-    shape: ModelShape,
-    frequencies: Tensor,
-    max_tokens: int,
-    dtype: torch.dtype,
-) -> Weights:
+def pack(tensors: Tensors, shape: ModelShape, rotary: Tensor, dtype: torch.dtype) -> Weights:
     """All weights in the forward pass's form and `dtype`; folding is done in float32."""
     read = _Reader(tensors, shape)
     layers = tuple(
@@ -114,9 +114,7 @@ def pack(
     head = embedding if shape.tie_embeddings else read("lm_head.weight")
     head = _in_out(head, read("model.norm.weight"), dtype)
     read.refuse_unread(shape.tie_embeddings)
-    angles = torch.outer(torch.arange(max_tokens, dtype=torch.float32), frequencies)
-    rotary = torch.polar(torch.ones_like(angles), angles).to(embedding.device)
-    return Weights(embedding.to(dtype), layers, head, rotary)
+    return Weights(embedding.to(dtype), layers, head, rotary.to(embedding.device))
 
 
 def _pack_layer(read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtype) -> LayerWeights:
@@ -139,6 +137,34 @@ def _pack_layer(read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtyp
         key = _paired(read(attention + "k_norm.weight"), shape.head_dim)
         heads = (query.expand(shape.num_heads, -1), key.expand(shape.num_kv_heads, -1))
         qk_gain = torch.cat(heads).to(dtype)
+    output_bias = read.optional(attention + "o_proj.bias")
+    pack_rest = _pack_gpt_oss if shape.architecture == "gpt_oss" else _pack_feed_forward
+    gate_up, down, router = pack_rest(read, prefix, shape, dtype)
+    layer = LayerWeights(
+        qkv=_in_out(projected("weight"), read(prefix + "input_layernorm.weight"), dtype),
+        qkv_bias=bias,
+        qk_gain=qk_gain,
+        output=_in_out(read(attention + "o_proj.weight"), None, dtype),
+        output_bias=None if output_bias is None else output_bias.to(dtype),
+        gate_up=gate_up,
+        down=down,
+        router=router,
+        sinks=read.optional(attention + "sinks"),
+    )
+    if shape.architecture != "gpt_oss":
+        return layer
+    gate_up_bias = _gates_first(read(prefix + "mlp.experts.gate_up_proj_bias"))
+    return layer._replace(
+        gate_up_bias=gate_up_bias.to(dtype),
+        down_bias=read(prefix + "mlp.experts.down_proj_bias").to(dtype),
+        router_bias=read(prefix + "mlp.router.bias").to(dtype),
+    )
+
+
+def _pack_feed_forward(
+    read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """`gate_up`, `down` and `router` of a layer."""
     gain = read(prefix + "post_attention_layernorm.weight")
     router, parts = feed_forward_names(shape)
     gate_ups, downs = [], []
@@ -146,17 +172,32 @@ def _pack_layer(read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtyp
         gate, up, down = (read(f"{prefix}{name}.weight") for name in names)
         gate_ups.append(_in_out(torch.cat((gate, up)), gain, dtype))
         downs.append(_in_out(down, None, dtype))
-    if router is not None:
-        gate_ups, downs = [_stacked(gate_ups)], [_stacked(downs)]
-    return LayerWeights(
-        qkv=_in_out(projected("weight"), read(prefix + "input_layernorm.weight"), dtype),
-        qkv_bias=bias,
-        qk_gain=qk_gain,
-        output=_in_out(read(attention + "o_proj.weight"), None, dtype),
-        gate_up=gate_ups[0],
-        down=downs[0],
-        router=None if router is None else _in_out(read(f"{prefix}{router}.weight"), gain, dtype),
-    )
+    if router is None:
+        return gate_ups[0], downs[0], None
+    routes = _in_out(read(f"{prefix}{router}.weight"), gain, dtype)
+    return _stacked(gate_ups), _stacked(downs), routes
+
+
+def _pack_gpt_oss(
+    read: _Reader, prefix: str, shape: ModelShape, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of gpt-oss, whose experts lie [in, out] in one tensor, gates and ups in turns."""
+    gain = read(prefix + "post_attention_layernorm.weight")
+    gate_up = _gates_first(read(prefix + "mlp.experts.gate_up_proj")).mul_(gain[:, None])
+    down = read(prefix + "mlp.experts.down_proj")
+    routes = _in_out(read(prefix + "mlp.router.weight"), gain, dtype)
+    return _laid(gate_up.to(dtype)), _laid(down.to(dtype)), routes
+
+
+def _gates_first(gate_up: Tensor) -> Tensor:
+    return torch.cat((gate_up[..., ::2], gate_up[..., 1::2]), -1)
+
+
+def _laid(matrices: Tensor) -> Tensor:
+    """[n, in, out] as they are to lie in memory, see `_in_out`."""
+    if matrices.is_cpu:
+        return matrices.contiguous()
+    return matrices.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def _paired(rows: Tensor, head_dim: int) -> Tensor:

@@ -15,6 +15,8 @@ from reference_engine.specs import DEVICES, ConfigError, ModelShape
         ("llama-3-8b", 8_030_261_248),  # the checkpoint's own count
         ("1b", 1_100_048_384),  # TinyLlama-1.1B's own count
         ("mixtral-8x7b", 46_702_792_704),
+        ("gpt-oss-20b", 20_914_757_184),
+        ("gpt-oss-120b", 116_829_156_672),
     ],
 )
 def test_parameter_counts_are_exact(preset: str, published: int) -> None:
@@ -77,6 +79,49 @@ def test_mixture_of_experts_from_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | experts))
     shape = ModelSource(name=str(tmp_path)).shape()
     assert (shape.num_experts, shape.experts_per_token, shape.intermediate_size) == (8, 2, 32)
+
+
+def test_gpt_oss_in_mxfp4_fits_where_its_card_says() -> None:
+    """12.8 and 60.8 GiB: arXiv:2508.10925, table 1."""
+    assert PRESETS["gpt-oss-20b"].weights_bytes / 2**30 == pytest.approx(12.8, abs=0.05)
+    assert PRESETS["gpt-oss-120b"].weights_bytes / 2**30 == pytest.approx(60.8, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "windows"),
+    [
+        ({"model_type": "mistral", "sliding_window": 8}, (8, 8, 8)),
+        ({"model_type": "mistral", "sliding_window": None}, ()),
+        ({"model_type": "qwen2", "sliding_window": 8}, ()),
+        ({"model_type": "qwen2", "sliding_window": 8, "use_sliding_window": False}, ()),
+        (
+            {
+                "model_type": "qwen3",
+                "sliding_window": 8,
+                "use_sliding_window": True,
+                "max_window_layers": 1,
+            },
+            (0, 8, 8),
+        ),
+        ({"model_type": "qwen3_moe", "sliding_window": 8, "use_sliding_window": True}, (8, 8, 8)),
+        ({"model_type": "gpt_oss", "sliding_window": 8}, (8, 0, 8)),
+        (
+            {
+                "model_type": "gpt_oss",
+                "sliding_window": 8,
+                "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+            },
+            (0, 8, 0),
+        ),
+    ],
+)
+def test_windows_from_folder(
+    tmp_path: Path, settings: dict[str, object], windows: tuple[int, ...]
+) -> None:
+    """Which layers slide, as each family says it or leaves it unsaid."""
+    config = CONFIG | {"num_hidden_layers": 3} | settings
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert ModelSource(name=str(tmp_path)).shape().windows == windows
 
 
 def test_unknown_model_names_the_presets(tmp_path: Path) -> None:

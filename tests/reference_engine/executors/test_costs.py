@@ -1,10 +1,17 @@
 """FLOPs and bytes of a step, by hand and by rule."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_engine.executors.costs import LayerLoad, distinct_experts, layer_loads, step_cost
+from reference_engine.executors.costs import (
+    LayerLoad,
+    context_pairs,
+    distinct_experts,
+    layer_loads,
+    step_cost,
+)
 from reference_engine.model_source import PRESETS
 from reference_engine.sequence import SamplingParams, Sequence
 from reference_engine.specs import DEVICES, ModelShape
@@ -48,7 +55,7 @@ def test_one_decode_by_hand() -> None:
 
 def test_one_prefill_by_hand() -> None:
     """Tokens [3, 8): each attends to itself and all before it, 4 + 5 + 6 + 7 + 8 = 30 pairs."""
-    assert layer_loads(Step(prefill=(prefill(3, 5),)), 2) == [LayerLoad(2, 5, 30, 3)]
+    assert layer_loads(Step(prefill=(prefill(3, 5),)), SMALL) == [LayerLoad(2, 5, 30, 3)]
     cost = step_cost(Step(prefill=(prefill(3, 5),)), SMALL)
     assert cost.flops == 2 * (2 * 5 * 576 + 4 * 4 * 2 * 30) + 2 * 256
 
@@ -77,8 +84,40 @@ def test_layer_ranges_add_up() -> None:
     groups = [prefill(0, 6, layers=range(1)), prefill(0, 6, layers=range(1, 2))]
     whole = step_cost(Step(prefill=(prefill(0, 6),)), SMALL)
     assert sum(step_cost(Step(prefill=(g,)), SMALL).flops for g in groups) == whole.flops
-    loads = layer_loads(Step(prefill=(groups[0],), decode=(decode(9),)), 2)
+    loads = layer_loads(Step(prefill=(groups[0],), decode=(decode(9),)), SMALL)
     assert [(load.num_layers, load.tokens) for load in loads] == [(1, 7), (1, 1)]
+
+
+def test_windows_by_hand() -> None:
+    """The first layer looks back 4 tokens. Of decodes at 10 and 2 it reads 3 and 2 entries; tokens
+    [3, 8) attend to 4 each, their own and 3 that are read for the first of them.
+    """
+    shape = msgspec.structs.replace(SMALL, windows=(4, 0))
+    step = Step(prefill=(prefill(3, 5),), decode=(decode(10), decode(2)))
+    assert layer_loads(step, shape) == [
+        LayerLoad(1, 7, 4 + 3 + 20, 3 + 2 + 3),
+        LayerLoad(1, 7, 11 + 3 + 30, 10 + 2 + 3),
+    ]
+
+
+@given(st.integers(0, 30), st.integers(1, 30), st.integers(0, 20))
+def test_context_pairs_are_what_each_token_attends_to(start: int, length: int, window: int) -> None:
+    """One by one: all before it and itself, at most the window."""
+    seen = [position + 1 for position in range(start, start + length)]
+    expected = sum(min(count, window) for count in seen) if window else sum(seen)
+    assert context_pairs(start, length, window) == expected
+
+
+def test_gpt_oss_reads_mxfp4_and_short_windows() -> None:
+    """A token at context 100,000: 4 of 32 experts a layer at 17/32 bytes a weight, attention,
+    router and head at 2, and the KV of half the layers, of the others 128 tokens.
+    """
+    shape = PRESETS["gpt-oss-20b"]
+    others = 24 * (shape.attention_params + shape.router_params) + shape.head_params
+    experts = 24 * 4 * shape.expert_params * 17 / 32
+    kv = 2 * 2 * 8 * 64 * 12 * (100_001 + 128)
+    cost = step_cost(Step(decode=(decode(100_000),)), shape)
+    assert cost.bytes == pytest.approx(2 * others + experts + kv, rel=1e-9)
 
 
 def test_llama_3_8b_decode_on_h100() -> None:
@@ -112,7 +151,7 @@ def test_a_mixture_reads_few_experts_for_one_token_and_all_for_many() -> None:
     assert many == pytest.approx(QWEN.num_params - embedding, rel=0.01)
 
 
-SHAPES = st.sampled_from([SMALL, PRESETS["tiny"], LLAMA, QWEN])
+SHAPES = st.sampled_from([SMALL, PRESETS["tiny"], LLAMA, QWEN, PRESETS["gpt-oss-20b"]])
 CHUNKS = st.tuples(st.integers(0, 500), st.integers(1, 500))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
@@ -20,7 +21,7 @@ from reference_engine.executors.torch_executor import TorchExecutor  # noqa: E40
 from reference_engine.model_source import PRESETS, ModelSource  # noqa: E402
 from reference_engine.policies import ChunkedPrefill, LayeredPrefill  # noqa: E402
 from reference_engine.sequence import Phase, SamplingParams, Sequence  # noqa: E402
-from reference_engine.specs import Capacity, ModelShape  # noqa: E402
+from reference_engine.specs import Capacity, ConfigError, ModelShape  # noqa: E402
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 SHAPES = {
@@ -188,3 +189,20 @@ async def test_bfloat16_logits_are_near_those_of_float32(model: str) -> None:
     found = await answers(Bfloat16, prompts(40), how, model=model)
     first, other = found[0].logprobs[0], expected[0].logprobs[0]
     assert first.likeliest[0][1] == pytest.approx(other.likeliest[0][1], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architecture": "gpt_oss"}, "gpt-oss is not computed"),
+        ({"windows": (0, 100)}, "window of 100 tokens.*max_model_len to 100"),
+    ],
+)
+def test_what_only_slabs_compute_is_refused(
+    changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = msgspec.structs.replace(SHAPES["small"], **changes)
+    monkeypatch.setitem(PRESETS, "other", shape)
+    capacity = Capacity(num_blocks=16, block_size=16, max_sequences=1, max_model_len=101)
+    with pytest.raises(ConfigError, match=words):
+        PagedExecutor(ModelSource(name="other"), capacity, device=DEVICE)

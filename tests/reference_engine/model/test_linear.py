@@ -69,7 +69,7 @@ def test_experts_are_a_weighted_sum(renormalise: bool) -> None:
     router[:, 3] = 0
     parts = [SwiGlu(Dense(torch.randn(8, 12)), Dense(torch.randn(6, 8))) for _ in range(5)]
     x, residual = torch.randn(7, 8), torch.randn(7, 8)
-    found = Experts(router, parts, 2, renormalise).add(residual, x)
+    found = Experts(Dense(router), parts, 2, renormalise).add(residual, x)
     for row in range(7):
         shares = (x[row] @ router).softmax(-1)
         best = shares.argsort(descending=True)[:2].tolist()

@@ -48,6 +48,22 @@ QWEN3_MOE = {
     "moe_intermediate_size": 40,
 }
 
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 1500.0,
+    "factor": 8.0,
+    "original_max_position_embeddings": 64,
+}
+
+GPT_OSS = {
+    "head_dim": 16,
+    "num_local_experts": 6,
+    "num_experts_per_tok": 3,
+    "sliding_window": 20,
+    "swiglu_limit": 1.5,  # so small that it bites
+    "rope_parameters": YARN | {"truncate": False},
+}
+
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {}),
     "llama-tied": ("Llama", {"tie_word_embeddings": True}),
@@ -59,7 +75,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}},
     ),
     "mistral": ("Mistral", {"sliding_window": None, "head_dim": 10}),
+    "mistral-window": ("Mistral", {"sliding_window": 20}),
     "qwen2": ("Qwen2", {}),
+    "qwen2-window": (
+        "Qwen2",
+        {"use_sliding_window": True, "sliding_window": 90, "max_window_layers": 1},
+    ),
+    "llama-biases": ("Llama", {"attention_bias": True}),
+    "llama-yarn": ("Llama", {"rope_parameters": YARN | {"beta_fast": 20.0, "mscale": 0.7}}),
+    "llama-yarn-scaled": (
+        "Llama",
+        {"rope_parameters": YARN | {"mscale": 0.7, "mscale_all_dim": 0.5}},
+    ),
+    "gpt-oss": ("GptOss", GPT_OSS),
+    "gpt-oss-published-gate": ("GptOss", {**GPT_OSS, "swiglu_limit": 7.0}),
     "qwen3": ("Qwen3", {"head_dim": 16}),
     "mixtral": ("Mixtral", {"num_local_experts": 5, "num_experts_per_tok": 2}),
     "qwen3-moe": ("Qwen3Moe", QWEN3_MOE),
@@ -93,18 +122,24 @@ def oracle_logits(model: Any, ids: list[int]) -> torch.Tensor:
     return logits
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_logits_equal_transformers(name: str, tmp_path: Path) -> None:
-    """Every family's logits equal transformers' for random weights, gains and biases included."""
+def random_model(name: str, folder: Path) -> Any:
+    """transformers' model of a family, saved to `folder`."""
     transformers = pytest.importorskip("transformers")
     family, changes = FAMILIES[name]
     config = getattr(transformers, f"{family}Config")(**SIZES | changes)
     torch.manual_seed(7)
     model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
-    for parameter in model.parameters():  # gains are born as ones, biases as zeros
-        if parameter.dim() == 1:
+    for name, parameter in model.named_parameters():  # gains are born as ones, biases as zeros
+        if parameter.dim() == 1 or name.endswith("_bias"):
             torch.nn.init.uniform_(parameter.data, 0.5, 1.5)
-    model.save_pretrained(tmp_path)
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_equal_transformers(name: str, tmp_path: Path) -> None:
+    """Every family's logits equal transformers' for random weights, gains and biases included."""
+    model = random_model(name, tmp_path)
     ids = torch.randint(0, 96, (150,)).tolist()
     found = Runner(tmp_path).logits([Piece(2, 0, 150)], ids)
     torch.testing.assert_close(found, oracle_logits(model, ids), atol=2e-4, rtol=1e-4)
@@ -147,6 +182,25 @@ def test_logits_do_not_depend_on_how_a_prompt_is_cut(lengths: list[int]) -> None
             parts.append(runner.logits([Piece(3, start, length)], ids[start : start + length]))
         start += length
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mistral-window", "gpt-oss"])
+def test_windows_and_sinks_do_not_depend_on_how_a_prompt_is_cut(name: str, tmp_path: Path) -> None:
+    """Single tokens alone, and beside one of another length, which shares a group with them."""
+    random_model(name, tmp_path)
+    runner = Runner(tmp_path)
+    ids = torch.randint(0, 96, (100,)).tolist()
+    whole = runner.logits([Piece(0, 0, 100)], ids)
+    first = runner.logits([Piece(1, 0, 70)], ids[:70])
+    torch.testing.assert_close(first, whole[:70], atol=2e-4, rtol=1e-4)
+    runner.logits([Piece(2, 0, 10)], ids[:10])
+    for step in range(15):
+        alike = [Piece(1, 70 + step, 1), Piece(2, 10 + step, 1)]
+        found = runner.logits(alike, [ids[70 + step], ids[10 + step]])
+        expected = whole[[70 + step, 10 + step]]
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+    rest = runner.logits([Piece(1, 85, 15)], ids[85:])
+    torch.testing.assert_close(rest, whole[85:], atol=2e-4, rtol=1e-4)
 
 
 def test_a_mixed_pass_gives_each_sequence_what_it_gets_alone(storyteller: Runner) -> None:
