@@ -12,11 +12,14 @@ MOST_PIECES: Final = 1 << 17  # that are kept; then it begins anew
 _LONGEST: Final = 64  # letters of a piece that is kept
 _LONGEST_TEXT: Final = 1 << 16  # letters; Python's lock is held meanwhile, so no more than 3 ms
 
-# GPT-2's pattern (Radford et al. 2019, encoder.py) as it is for ASCII.
+# GPT-2's pattern (Radford et al. 2019, encoder.py) as it is where all letters, digits and spaces
+# are ASCII.
 _PIECE: Final = re.compile(
     r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
 )
 _NOT_SPACE_ALIKE: Final = re.compile("[\x1c-\x1f]")  # white space to Python alone
+# What else than ASCII may be there: dashes, quotes and other marks, of U+2010 to U+205E.
+_NOT_PLAIN: Final = re.compile("[^\x00-\x7f\u2010-\u2027\u2030-\u205e]")
 
 
 class _Part(Struct, frozen=True):
@@ -45,7 +48,7 @@ class TokenizerParts(Struct, frozen=True):
 
 
 class Pieces:
-    """Ids of ASCII texts, from those of their pieces. `encode` gives the ids of one piece, with
+    """Ids of English texts, from those of their pieces. `encode` gives the ids of one piece, with
     nothing around; `added` are tokens that are cut out of a text first, wherever they stand."""
 
     def __init__(self, encode: Callable[[str], list[int]], added: Mapping[str, int]) -> None:
@@ -56,7 +59,9 @@ class Pieces:
 
     def ids(self, text: str) -> list[int] | None:
         """None where the text has to be encoded as a whole."""
-        if len(text) > _LONGEST_TEXT or not text.isascii() or _NOT_SPACE_ALIKE.search(text):
+        if len(text) > _LONGEST_TEXT or _NOT_SPACE_ALIKE.search(text):
+            return None
+        if not text.isascii() and _NOT_PLAIN.search(text):
             return None
         found: list[int] = []
         for part in [text] if self._cut is None else self._cut.split(text):
