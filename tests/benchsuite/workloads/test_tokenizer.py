@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import runpy
 import subprocess
 import sys
+from importlib import resources
 
 import pytest
 import tokenizers
@@ -17,6 +19,7 @@ from benchsuite.workloads import tokenizer as module
 from benchsuite.workloads.tokenizer import Tokenizer, load
 
 BUNDLED = load("bundled")
+DATA = resources.files("benchsuite") / "data"
 SENTENCES = ["the cat sat on the mat and I saw a dog by the old oak tree near our house"] * 3
 
 
@@ -61,8 +64,10 @@ def across_spaces() -> tokenizers.Tokenizer:
     return raw
 
 
+LEARNED = Tokenizer("learned", BUNDLED._raw)  # the bundled one, as if nobody had counted for it
 FAMILIES = {
     "bundled": BUNDLED,
+    "learned": LEARNED,
     "word_piece": Tokenizer("word_piece", word_piece()),
     "sentence_piece": Tokenizer("sentence_piece", sentence_piece()),
 }
@@ -163,6 +168,27 @@ def test_text_is_the_same_in_another_process():
 def test_the_bundled_tokenizer_keeps_any_text(text):
     """Byte-level: decode(encode(text)) == text for all of Unicode."""
     assert BUNDLED.decode(BUNDLED.encode(text)) == text
+
+
+def test_what_is_told_of_the_corpus_is_what_would_be_learned():
+    """The shipped counts are of these words and this tokenizer, and give the same texts."""
+    counts = runpy.run_path("scripts/count_corpus.py")["counts"]()
+    assert gzip.decompress((DATA / "corpus_tokens.gz").read_bytes()) == counts
+    for i, num_tokens in enumerate([1, 3, 16, 200, 2000]):
+        told, learned = (one.passage(num_tokens, rng(2, i)) for one in (BUNDLED, LEARNED))
+        assert told == learned
+        assert BUNDLED.joined((told, told), 2 * num_tokens) == LEARNED.joined(
+            (learned, learned), 2 * num_tokens
+        )
+
+
+def test_the_bundled_tokenizer_cuts_before_each_space():
+    """So whatever stands together, the corpus as a whole or words that never met, adds up."""
+    words = gzip.decompress((DATA / "corpus.txt.gz").read_bytes()).decode().split()
+    told = BUNDLED._words(tuple(dict.fromkeys(words)))
+    for order in (words, words[:40_000:-1]):
+        after_the = BUNDLED.count(" ".join(["the", *order])) - BUNDLED.count("the")
+        assert after_the == sum(told.inside(order))
 
 
 def test_the_bundled_tokenizer_is_what_it_says():
