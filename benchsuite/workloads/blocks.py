@@ -22,14 +22,15 @@ def unpacked(hash_ids: Iterable[Run]) -> Iterator[int]:
             yield from range(run[0], run[0] + run[1])
 
 
-def packed(hash_ids: Iterable[int]) -> HashIds:
+def packed(hash_ids: Iterable[Run]) -> HashIds:
     """The same ids as few entries: three or more in a row become a run."""
     runs: list[tuple[int, int]] = []
     for one in hash_ids:
-        if runs and sum(runs[-1]) == one:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        else:
-            runs.append((one, 1))
+        first, num = _run(one)
+        if runs and sum(runs[-1]) == first:
+            runs[-1] = (runs[-1][0], runs[-1][1] + num)
+        elif num:
+            runs.append((first, num))
     found: list[Run] = []
     for first, num in runs:
         found += [(first, num)] if num > 2 else range(first, first + num)
@@ -48,11 +49,37 @@ def leading(hash_ids: HashIds, num: int) -> HashIds:
     return tuple(found)
 
 
-def repacked(hash_ids: HashIds) -> HashIds:
-    """The same ids, packed in the one way in which `packed` does it."""
-    if all(isinstance(run, tuple) and run[1] > 2 for run in hash_ids):
-        return hash_ids
-    return packed(unpacked(hash_ids))
+def behind(hash_ids: HashIds, num: int) -> HashIds:
+    """All but the first `num` blocks."""
+    found: list[Run] = []
+    for run in hash_ids:
+        first, length = _run(run)
+        if length > num:
+            found.append((first + num, length - num) if num else run)
+        num = max(0, num - length)
+    return tuple(found)
+
+
+def num_equal(one: Sequence[Run], other: Sequence[Run]) -> int:
+    """How many leading ids are the same in both."""
+    num = 0
+    rest, rest_other = list(reversed(one)), list(reversed(other))
+    while rest and rest_other:
+        first, length = _run(rest.pop())
+        first_other, length_other = _run(rest_other.pop())
+        if first != first_other:
+            break
+        shared = min(length, length_other)
+        num += shared
+        if length > shared:
+            rest.append((first + shared, length - shared))
+        if length_other > shared:
+            rest_other.append((first + shared, length_other - shared))
+    return num
+
+
+def _run(one: Run) -> tuple[int, int]:
+    return (one, 1) if isinstance(one, int) else one
 
 
 def misfit(

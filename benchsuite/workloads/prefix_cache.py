@@ -6,10 +6,11 @@ what it finds is what a server can find at best.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from benchsuite.request import Message, Prompt, Scripted
-from benchsuite.workloads.blocks import unpacked
+from benchsuite.workloads.blocks import HashIds, Run, behind, num_equal, unpacked
 from benchsuite.workloads.conversation import words
 from benchsuite.workloads.prompts import Blocks, Pieces
 
@@ -32,12 +33,13 @@ class BlockKeys:
         self._scopes: dict[object, int] = {}
         self._tokens: dict[str, int] = {}
 
-    def of(self, prompt: Prompt) -> list[int]:
-        """Of whole blocks, and of the partial one that a trace has an id for."""
+    def of(self, prompt: Prompt) -> HashIds:
+        """Of whole blocks, and of the partial one that a trace has an id for; packed as they are
+        there."""
         if isinstance(prompt, Blocks) and self._block_tokens in (None, prompt.block_tokens):
-            scope = self._scopes.setdefault(prompt.scope, len(self._scopes) + 1)
-            return [scope * _IDS + hash_id for hash_id in unpacked(prompt.hash_ids)]
-        return self._chained(self._segments(prompt))
+            offset = self._scopes.setdefault(prompt.scope, len(self._scopes) + 1) * _IDS
+            return tuple(_moved(run, offset) for run in prompt.hash_ids)
+        return tuple(self._chained(self._segments(prompt)))
 
     def block_tokens(self, prompt: Prompt) -> int:
         own = prompt.block_tokens if isinstance(prompt, Blocks) else DEFAULT_BLOCK_TOKENS
@@ -79,6 +81,10 @@ class BlockKeys:
         return found
 
 
+def _moved(run: Run, offset: int) -> Run:
+    return run + offset if isinstance(run, int) else (run[0] + offset, run[1])
+
+
 def _of_blocks(prompt: Blocks) -> Iterator[Segment]:
     left = prompt.num_tokens
     for hash_id in unpacked(prompt.hash_ids):
@@ -95,20 +101,37 @@ class PrefixCache:
         """None: without end."""
         self._capacity = capacity_blocks
         self._blocks: OrderedDict[int, None] = OrderedDict()
+        self._latest: dict[int, HashIds] = {}  # by its first block, where nothing is forgotten
 
-    def ask(self, keys: Sequence[int]) -> int:
+    def ask(self, keys: HashIds) -> int:
         """How many of the leading blocks were there; afterwards all are, if there is room."""
-        num_hits = 0
-        for key in keys:
-            if key not in self._blocks:
-                break
-            num_hits += 1
         if self._capacity is None:
-            self._blocks.update(dict.fromkeys(keys[num_hits:]))
-            return num_hits
-        for key in reversed(keys[: self._capacity]):
+            return self._ask_endless(keys)
+        num_hits = self._num_known(unpacked(keys))
+        for key in reversed(list(islice(unpacked(keys), self._capacity))):
             self._blocks[key] = None
             self._blocks.move_to_end(key)
         while len(self._blocks) > self._capacity:
             self._blocks.popitem(last=False)
         return num_hits
+
+    def _ask_endless(self, keys: HashIds) -> int:
+        """Turns of a conversation repeat the one before: what they share is not looked up."""
+        first = next(unpacked(keys), None)
+        if first is None:
+            return 0
+        num_same = num_equal(keys, self._latest.get(first, ()))
+        rest = behind(keys, num_same)
+        num_hits = num_same + self._num_known(unpacked(rest))
+        self._blocks.update(dict.fromkeys(unpacked(behind(keys, num_hits))))
+        self._latest[first] = keys
+        return num_hits
+
+    def _num_known(self, keys: Iterator[int]) -> int:
+        """Leading ones that are there."""
+        num = 0
+        for key in keys:
+            if key not in self._blocks:
+                break
+            num += 1
+        return num

@@ -23,7 +23,8 @@ class Azure(Spec, frozen=True, tag="azure"):
     """Azure LLM inference traces (CSV): time, prompt tokens, output tokens; no texts, no sessions.
 
     Of 2023 and 2024, and the multimodal one of 2025, which says how many images came with a
-    request. All seven digits of a second are kept. A row with 0 output tokens asks for 1.
+    request. All seven digits of a second are kept, and the first row's own TIMESTAMP with it: later
+    ones count from there. A row with 0 output tokens asks for 1.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -52,13 +53,14 @@ class Azure(Spec, frozen=True, tag="azure"):
                 yield TraceError(self.path, number, _reason(error, line, len(columns)))
                 continue
             # Whole nanoseconds until here: a float of seconds since year 1 would lose the digits.
-            origin_ns = arrival_ns if origin_ns is None else origin_ns
+            is_first, origin_ns = origin_ns is None, origin_ns or arrival_ns
             yield TraceRow(
                 line=number,
                 arrival_s=(arrival_ns - origin_ns) / _NS_PER_S,
                 prompt_tokens=count["ContextTokens"],
                 output_tokens=count["GeneratedTokens"],
                 num_images=count.get("NumImages", 0),
+                extra={"TIMESTAMP": time} if is_first else None,
             )
 
 

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from benchsuite.errors import TraceError
 from benchsuite.spec import DataPath, Spec
-from benchsuite.workloads.blocks import HashIds, misfit, repacked
+from benchsuite.workloads.blocks import HashIds, misfit, packed
 from benchsuite.workloads.formats.base import Name, Outcome, Tokens, TraceRow
 from benchsuite.workloads.formats.reading import Found, objects
 
@@ -120,7 +120,7 @@ class _Reader:
             gap_s=self._gap_s(request, at_s, after) if len(self._at_s) > 1 else None,
             prompt_tokens=request.tokens_in,
             output_tokens=request.tokens_out,
-            hash_ids=repacked(request.hash_ids),
+            hash_ids=packed(request.hash_ids),
             block_tokens=size,
             hash_scope="session",
             model=request.model,

@@ -10,6 +10,14 @@ from hypothesis import strategies as st
 from benchsuite.request import Message, Request, Scripted, Session
 from benchsuite.streams import rng
 from benchsuite.workloads import description
+from benchsuite.workloads.blocks import (
+    behind,
+    leading,
+    num_blocks,
+    num_equal,
+    packed,
+    unpacked,
+)
 from benchsuite.workloads.description import Spread, fano, gap_cv, spearman
 from benchsuite.workloads.formats import Mooncake
 from benchsuite.workloads.prefix_cache import BlockKeys, PrefixCache
@@ -71,7 +79,7 @@ def test_equal_beginnings_are_equal_blocks() -> None:
     assert len(one) == len(two) == 3
     assert one[:2] == two[:2]
     assert one[2] != two[2]
-    assert keys.of(pieces(("a", 15))) == []
+    assert keys.of(pieces(("a", 15))) == ()
     assert keys.of(pieces(("a", 64)))[:2] == one[:2]
 
 
@@ -90,12 +98,29 @@ def test_hash_ids_mean_something_within_their_scope() -> None:
     first = Blocks(BUNDLED, 1, ("block", "x"), ((1, 4),), 32, 128, ("tail",))
     other = Blocks(BUNDLED, 1, ("block", "y"), ((1, 4),), 32, 128, ("tail",))
     own = BlockKeys(None, BUNDLED.count)
-    assert len(own.of(first)) == 4
-    assert not set(own.of(first)) & set(own.of(other))
+    assert num_blocks(own.of(first)) == 4
+    assert not set(unpacked(own.of(first))) & set(unpacked(own.of(other)))
     finer = BlockKeys(16, BUNDLED.count)
     assert len(finer.of(first)) == 8
     longer = Blocks(BUNDLED, 1, ("block", "x"), ((1, 4), 9), 32, 160, ("tail",))
     assert finer.of(longer)[:8] == finer.of(first)
+
+
+@given(
+    st.lists(st.integers(0, 6), max_size=12),
+    st.lists(st.integers(0, 6), max_size=12),
+    st.integers(0, 14),
+)
+def test_packed_ids_are_the_ids(ids: list[int], others: list[int], num: int) -> None:
+    """However packed: cut in two, packed again, and compared with others."""
+    runs = packed(ids)
+    assert list(unpacked(runs)) == ids
+    front, back = leading(runs, num), behind(runs, num)
+    assert list(unpacked(front)) == ids[:num]
+    assert list(unpacked(back)) == ids[num:]
+    assert packed((*front, *back)) == runs
+    differs = (at for at, (one, other) in enumerate(zip(ids, others)) if one != other)  # noqa: B905
+    assert num_equal(runs, packed(others)) == next(differs, min(len(ids), len(others)))
 
 
 @given(st.lists(st.lists(st.integers(0, 12), max_size=6), max_size=12), st.integers(1, 8))
@@ -107,8 +132,8 @@ def test_a_smaller_cache_never_finds_more(prompts: list[list[int]], size: int) -
     seen: set[int] = set()
     for chain in chains:
         expected = next((i for i, key in enumerate(chain) if key not in seen), len(chain))
-        assert endless.ask(chain) == expected
-        assert small.ask(chain) <= min(expected, size)
+        assert endless.ask(packed(chain)) == expected
+        assert small.ask(packed(chain)) <= min(expected, size)
         seen.update(chain)
     assert len(small._blocks) <= size
 
@@ -120,11 +145,11 @@ def hash_of(chain: list[int]) -> int:
 def test_the_ends_of_prompts_are_forgotten_first() -> None:
     """A shared beginning stays as long as it is asked for."""
     cache = PrefixCache(3)
-    assert cache.ask([1, 2, 3]) == 0
-    assert cache.ask([1, 2, 4]) == 2
-    assert cache.ask([1, 2, 3]) == 2
-    assert cache.ask([9]) == 0
-    assert cache.ask([1, 2]) == 2
+    assert cache.ask(((1, 3),)) == 0
+    assert cache.ask((1, 2, 4)) == 2
+    assert cache.ask(((1, 3),)) == 2
+    assert cache.ask((9,)) == 0
+    assert cache.ask((1, 2)) == 2
 
 
 def test_a_trace_is_described() -> None:

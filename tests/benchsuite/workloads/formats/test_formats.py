@@ -48,6 +48,8 @@ def test_azure_tells_two_rows_apart_that_lie_a_tenth_of_a_microsecond_apart(tmp_
     )
     first, second, other_year = Azure(path=path).rows()
     assert (first.arrival_s, second.arrival_s) == (0.0, 1e-7)
+    assert first.extra == {"TIMESTAMP": "2023-11-16 23:59:59.9999999"}
+    assert second.extra is other_year.extra is None
     assert other_year.arrival_s == pytest.approx(175 * 86400 + 0.0099301, abs=1e-7)
     assert other_year.output_tokens == 0
 
