@@ -1,8 +1,9 @@
 """AIPerf 0.13 (`profile_export_aiperf.json`): per metric avg, min, max, std, p1 ... p99.
 
 Its inter-token latency is a number per request, what others call TPOT; its inter-chunk latency is
-vLLM's ITL. Its duration ends with the last token, not with the stream. Errors are left out of the
-plain percentiles; `adj_` ones count each as infinitely late, by the nearest rank.
+vLLM's ITL. Its duration ends with the last token, not with the stream; its rates divide by the time
+of its phase, which is longer and in no record. Errors are left out of the plain percentiles; `adj_`
+ones count each as infinitely late, by the nearest rank.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""inference-perf (`summary_lifecycle_metrics.json`, the part `successes`): seconds.
+"""inference-perf 0.7 (`summary_lifecycle_metrics.json`, the part `successes`): seconds.
 
 Its inter-token latency is over tokens, zero between tokens of one chunk; its request latency ends
 with the stream. Its first token is text: where a model reasons first, its TTFT is later than this.
@@ -38,7 +38,7 @@ def reported(data: RunData) -> dict[str, float]:
         "throughput.output_tokens_per_sec": ratio(float(tokens.sum()), duration_s),
         "throughput.total_tokens_per_sec": ratio(prompt + float(tokens.sum()), duration_s),
         "throughput.requests_per_sec": ratio(len(tokens), duration_s),
-        **_distribution("prompt_len", found.prompt_tokens.astype(np.float64)),
+        **_distribution("prompt_tokens", found.prompt_tokens.astype(np.float64)),
         **_distribution("output_len", tokens),
         "failures.count": found.num_failed,
     }

@@ -42,19 +42,20 @@ def read(path: Path) -> Imported | None:
     path = path / NAME if path.is_dir() else path
     if path.suffix != ".jsonl" or not path.exists():
         return None
-    requests, phases = [], set()
+    told, phases = [], set()
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if line.strip():
             found = _line(path, number, line)
             phases.add(found.metadata.benchmark_phase)
             if found.metadata.benchmark_phase == PROFILING:
-                requests.append(_request(found))
-    if not requests:
+                told.append(found)
+    if not told:
         raise RunError(f"{path}: no line is of the phase {PROFILING!r} (found: {sorted(phases)})")
-    started = datetime.fromtimestamp(min(one.sent_s for one in requests), UTC)
+    zero_ns = min(one.metadata.request_start_ns for one in told)
+    started = datetime.fromtimestamp(zero_ns / 1e9, UTC)
     return imported(
         "AIPerf",
-        requests,
+        [_request(one, zero_ns) for one in told],
         model="unknown",
         arrivals=None,
         started_at=started.isoformat(timespec="seconds"),
@@ -69,11 +70,13 @@ def _line(path: Path, number: int, line: bytes) -> _Line:
         raise RunError(f"{path}:{number}: not a record of AIPerf: {error}") from error
 
 
-def _request(line: _Line) -> Request:
+def _request(line: _Line, zero_ns: int) -> Request:
+    """Seconds from `zero_ns` on: the wall clock's are too large for a float's last digits."""
+
     def value(name: str, unknown: float = 0.0) -> float:
         return float(line.metrics[name].value) if name in line.metrics else unknown
 
-    sent_s = line.metadata.request_start_ns / 1e9
+    sent_s = (line.metadata.request_start_ns - zero_ns) / 1e9
     gaps = line.metrics.get("inter_chunk_latency")
     gaps_s = [gap / 1e3 for gap in gaps.value] if gaps is not None else []
     first_s = sent_s + value("time_to_first_token") / 1e3
@@ -81,7 +84,7 @@ def _request(line: _Line) -> Request:
     return Request(
         sent_s=sent_s,
         chunk_s=list(accumulate(gaps_s, initial=first_s)) if has_token else [],
-        finished_s=line.metadata.request_end_ns / 1e9,
+        finished_s=(line.metadata.request_end_ns - zero_ns) / 1e9,
         prompt_tokens=int(value("input_sequence_length")),
         output_tokens=int(value("output_sequence_length")),
         error=None if line.error is None else line.error.message,

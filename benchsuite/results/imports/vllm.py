@@ -52,10 +52,14 @@ def read(path: Path) -> Imported | None:
 
 
 def _started_at(path: Path, date: str) -> str:
+    """As the client in Python writes it, or the one in Rust."""
+    is_iso = "-" in date[:8]
     try:
+        if is_iso:
+            return datetime.fromisoformat(date).astimezone(UTC).isoformat()
         return datetime.strptime(date, "%Y%m%d-%H%M%S").replace(tzinfo=UTC).isoformat()
     except ValueError:
-        raise RunError(f"{path}: date {date!r}: expected YYYYMMDD-HHMMSS") from None
+        raise RunError(f"{path}: date {date!r}: expected YYYYMMDD-HHMMSS or ISO 8601") from None
 
 
 def _request(file: _File, at: int) -> Request:

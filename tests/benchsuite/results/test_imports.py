@@ -94,6 +94,7 @@ def vllm_file(tmp_path: Path, **changes: Any) -> Path:
         ({"ttfts": [0.1]}, "different lengths"),
         ({"ttfts": "soon"}, "not a result of vLLM"),
         ({"date": "yesterday"}, "expected YYYYMMDD"),
+        ({"date": "2026-13-01T00:00:00Z"}, "or ISO 8601"),
         ({"input_lens": [], "output_lens": [], "ttfts": [], "itls": [], "start_times": [],
           "errors": []}, "no request"),
     ],
@@ -101,6 +102,13 @@ def vllm_file(tmp_path: Path, **changes: Any) -> Path:
 def test_a_broken_file_is_told(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
     with pytest.raises(RunError, match=told):
         read("vllm", vllm_file(tmp_path, **changes))
+
+
+def test_a_date_is_read_as_either_client_writes_it(tmp_path: Path) -> None:
+    """vLLM's in Python, and the one in Rust."""
+    iso = read("vllm", vllm_file(tmp_path, date="2026-11-27T16:03:39Z"))
+    assert iso.started_at == "2026-11-27T16:03:39+00:00"
+    assert read("vllm", vllm_file(tmp_path, date="20261127-160339")).started_at == iso.started_at
 
 
 def test_a_broken_line_is_told_with_its_number(tmp_path: Path) -> None:
