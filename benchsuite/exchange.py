@@ -86,6 +86,13 @@ class Exchange(Struct, kw_only=True):
         self.reads.append(data)
         self.read_s.append(at_s)
 
+    def keep_all(self, reads: list[bytes], read_s: list[float]) -> None:
+        """Add several."""
+        assert isinstance(self.reads, list), "it has ended"
+        assert isinstance(self.read_s, list), "it has ended"
+        self.reads += reads
+        self.read_s += read_s
+
 
 def http_status(exchange: Exchange) -> int | None:
     """The response's status, from its first line where the reads hold the raw response."""

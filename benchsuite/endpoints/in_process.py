@@ -144,8 +144,11 @@ class _InProcessConnection:
         events, told = reply.body, reply.body.told
         try:
             if await told.gathered():
-                async for event in events:
-                    exchange.keep(event, told.at_s())
+                if (whole := events.at_once()) is not None:
+                    exchange.keep_all(*whole)
+                else:
+                    async for event in events:
+                        exchange.keep(event, told.at_s())
             else:
                 async for event in events:
                     exchange.keep(event, self._loop.time())

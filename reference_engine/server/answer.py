@@ -141,6 +141,12 @@ class Answer:
         return self._stops is None
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is all the text that its tokens stand for, and nothing is told beside it."""
+        is_bare = self._stops is None and self._call is None and not self.plan.reasoning_tokens
+        return is_bare and self.sequence.params.logprobs is None
+
+    @property
     def reasoning_tokens(self) -> int:
         """Tokens of thinking read so far."""
         return min(self.output_tokens, self.plan.reasoning_tokens)
@@ -194,6 +200,15 @@ class Answer:
             self.finish_reason = self.sequence.finish_reason
         finally:
             self.cancel()
+
+    def texts(self) -> tuple[list[str], str]:
+        """What each token of an answer that `is_text` and has ended adds, empty while a character
+        is incomplete, [tokens]; and what was held back at the end. In place of `pieces`."""
+        texts = self._detokenizer.push_all(self.sequence.output_ids)
+        self.output_tokens = len(texts)
+        self.has_ended = True
+        self.finish_reason = self.sequence.finish_reason
+        return texts, self._detokenizer.flush()
 
     def _tell(self, num_chars: int) -> tuple[TokenText, ...]:
         """Log-probabilities of the tokens behind the next `num_chars` of the answer."""

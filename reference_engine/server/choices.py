@@ -97,6 +97,31 @@ class Choices:
             await sequence.end_waiter
         return sequence.output_s is not None
 
+    def at_once(self, writer: Writer) -> tuple[list[bytes], list[float]] | None:
+        """All events, where the tokens were gathered, and when each could be told, in seconds;
+        None where the answer has to be told event by event."""
+        (answer,), sequence = self._answers, self._answers[0].sequence
+        if not answer.is_text or sequence.output_s is None:
+            return None
+        texts, rest = answer.texts()
+        opening = writer.opening(0)  # goes first: events may be numbered
+        end_s = sequence.stamps_s[Phase.FINISHED]
+        told = [(text, n) for n, text in enumerate(texts, 1) if text]
+        told_s = [at_s for text, at_s in zip(texts, sequence.output_s, strict=True) if text]
+        if rest:
+            told.append((rest, len(texts)))
+            told_s.append(end_s)
+        events = writer.texts(0, [text for text, _ in told], [n for _, n in told])
+        try:
+            _raise_failure(answer)
+            end = writer.end(0, finish_reason(answer), len(texts))
+            events.append(end + writer.closing(self.usage(), self.timings()))
+        except ApiError as error:
+            opening = opening if events else b""
+            events.append(writer.failure(error))
+        events[0] = opening + events[0]
+        return events, [*told_s, end_s]
+
     def at_s(self) -> float:
         """When the last event could be told, where the tokens were gathered."""
         answer = self._answers[0]

@@ -4,6 +4,8 @@ Events are built once around a mark and cut there, so a token costs one string e
 """
 
 import json
+from collections.abc import Sequence
+from itertools import repeat
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -68,6 +70,11 @@ class Writer(Protocol):
 
     def piece(self, index: int, piece: Piece, output_tokens: int) -> bytes:
         """A piece of a choice, `output_tokens` into the answer."""
+        ...
+
+    def texts(self, index: int, texts: Sequence[str], output_tokens: Sequence[int]) -> list[bytes]:
+        """Pieces that are text and nothing else, an event each: `output_tokens[i]` into the
+        answer, [pieces]."""
         ...
 
     def end(self, index: int, finish_reason: str, output_tokens: int) -> bytes:
@@ -276,6 +283,14 @@ class EventWriter:
             counts = _ENCODER.encode(self._usage(output_tokens))
             after = b"%b%b}\n\n" % (after.removesuffix(b"null}\n\n"), counts)
         return b"%b%b%b" % (before, _escape(piece.text), after)
+
+    def texts(self, index: int, texts: Sequence[str], output_tokens: Sequence[int]) -> list[bytes]:
+        """An event for each."""
+        if self._is_running:
+            pieces = [Piece(Kind.TEXT, text) for text in texts]
+            return list(map(self.piece, repeat(index), pieces, output_tokens))
+        before, after = self._frames.get((index, Kind.TEXT)) or self._frame(index, Kind.TEXT)
+        return [b"%b%b%b" % (before, escaped, after) for escaped in map(_escape, texts)]
 
     def end(self, index: int, finish_reason: str, output_tokens: int) -> bytes:
         """The event that says why a choice ends."""

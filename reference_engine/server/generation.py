@@ -155,7 +155,7 @@ class Generation:
         if request.stream:
             options = request.stream_options or StreamOptions()
             writer = spelling.writer(head, sum(map(len, prompts)), options)
-            return Reply(200, EVENT_STREAM, EventStream(choices.events(writer), choices))
+            return Reply(200, EVENT_STREAM, EventStream(choices, writer))
         return as_json(
             spelling.whole(head, await choices.wholes(), choices.usage(), choices.timings())
         )

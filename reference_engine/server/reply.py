@@ -5,6 +5,8 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from reference_engine.server.formats import Writer
+
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,8 +23,17 @@ class Told(Protocol):
         """Id of the sequence whose text is in the last event; None if there is none in it."""
         ...
 
+    def events(self, writer: Writer) -> AsyncGenerator[bytes, None]:
+        """As they come."""
+        ...
+
     async def gathered(self) -> bool:
         """Wait, if nothing is lost by it, until all tokens are there; whether it was."""
+        ...
+
+    def at_once(self, writer: Writer) -> tuple[list[bytes], list[float]] | None:
+        """All events where the tokens were gathered, and when each could be told, in seconds;
+        None where they have to be told one by one."""
         ...
 
     def at_s(self) -> float:
@@ -33,11 +44,16 @@ class Told(Protocol):
 class EventStream:
     """Server-sent events of one answer. `aclose` cancels its sequence, begun or not."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None], told: Told) -> None:
-        self._events, self.told = events, told
+    def __init__(self, told: Told, writer: Writer) -> None:
+        self.told, self._writer = told, writer
+        self._events = told.events(writer)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._events
+
+    def at_once(self) -> tuple[list[bytes], list[float]] | None:
+        """In place of iterating; see `Told`."""
+        return self.told.at_once(self._writer)
 
     async def aclose(self) -> None:
         await self._events.aclose()

@@ -80,6 +80,13 @@ class Detokenizer:
         self._is_whole = not self._decoder.getstate()[0]
         return text
 
+    def push_all(self, token_ids: Sequence[int]) -> list[str]:
+        """What `push` gives for each, [tokens]."""
+        pieces = list(map(self._token_bytes, token_ids))
+        if self._is_whole and b"".join(pieces).isascii():
+            return [piece.decode() for piece in pieces]
+        return list(map(self.push, token_ids))
+
     def flush(self) -> str:
         """What is still held back, when no more tokens come."""
         self._is_whole = True

@@ -1,5 +1,7 @@
 """How /v1/responses spells an answer: up to three items, thought, then text or a call."""
 
+from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, Final
 
 import msgspec
@@ -128,6 +130,10 @@ class ResponsesWriter:
             return events
         self._texts.append(piece.text)
         return events + self._event(f"{_DELTA_OF[piece.kind]}.delta", delta=piece.text)
+
+    def texts(self, index: int, texts: Sequence[str], output_tokens: Sequence[int]) -> list[bytes]:
+        pieces = [Piece(Kind.TEXT, text) for text in texts]
+        return list(map(self.piece, repeat(index), pieces, output_tokens))
 
     def end(self, index: int, finish_reason: str, output_tokens: int) -> bytes:
         self._finish_reason = finish_reason

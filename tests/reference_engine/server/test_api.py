@@ -30,6 +30,7 @@ from reference_engine.server.tokenizer import ByteTokenizer
 from reference_engine.specs import ConfigError, EngineError
 from reference_engine.virtual_time import VirtualTimeLoop
 from tests.reference_engine.server.scripted_engine import ScriptedEngine
+from tests.reference_engine.simulation import run_virtually
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
@@ -474,6 +475,45 @@ def test_virtual_time_gives_the_same_bytes_at_the_same_times() -> None:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         assert runner.run(simulation()) == first
     assert all(len(items) > 10 for items in first)
+
+
+USAGE = {"include_usage": True}
+RUNNING = {**USAGE, "continuous_usage_stats": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, HELLO),
+        (CHAT, {**HELLO, "stream_options": USAGE}),
+        (COMPLETIONS, {"prompt": "abc", "stream_options": RUNNING}),
+        (COMPLETIONS, {"prompt": "abc", "max_tokens": 1}),
+        (RESPONSES, {"input": "hello", "max_output_tokens": 60}),
+    ],
+)
+@pytest.mark.parametrize("is_failed", [False, True])
+def test_what_is_told_at_once_is_what_is_told_event_by_event(
+    path: str, body: dict[str, Any], is_failed: bool
+) -> None:
+    """The same bytes, each with the same time; of an answer that the engine gives up too."""
+
+    async def told(*, at_once: bool) -> list[tuple[bytes, float]]:
+        config = EngineConfig(model="tiny", executor=Roofline())
+        async with open_api(config) as server:
+            reply = await post(server, path, **{"max_tokens": 60, **body}, stream=True, seed=7)
+            stream = reply.body
+            assert isinstance(stream, EventStream)
+            if is_failed:
+                asyncio.get_running_loop().call_later(0.003, server.abort)
+            if not at_once:
+                loop = asyncio.get_running_loop()
+                return [(event, loop.time()) async for event in stream]
+            assert await stream.told.gathered()
+            whole = stream.at_once()
+            assert whole is not None
+            return list(zip(*whole, strict=True))
+
+    assert run_virtually(lambda: told(at_once=True)) == run_virtually(lambda: told(at_once=False))
 
 
 async def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:

@@ -96,6 +96,13 @@ def test_joined_pieces_of_bytes_are_the_whole_text(ids: list[int]) -> None:
     assert "".join(pieces(ByteTokenizer(), ids)) == whole
 
 
+@given(st.lists(st.lists(st.integers(60, 256), max_size=5), max_size=5))
+def test_many_tokens_are_pushed_as_one_by_one(lots: list[list[int]]) -> None:
+    together, alone = Detokenizer(ByteTokenizer()), Detokenizer(ByteTokenizer())
+    for ids in lots:
+        assert together.push_all(ids) == list(map(alone.push, ids))
+
+
 @given(st.text())
 def test_no_replacement_character_comes_from_a_split_character(text: str) -> None:
     """A character that is split over tokens is held back until it is whole."""
