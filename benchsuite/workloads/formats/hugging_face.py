@@ -1,5 +1,7 @@
-"""Data sets of the Hugging Face hub, or files that its library reads. The extra `datasets`."""
+"""Data sets of the Hugging Face hub (extra `datasets`), or files in the forms that lie there."""
 
+import csv
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,14 +12,15 @@ from benchsuite.spec import NameOrPath, Spec
 from benchsuite.workloads.formats import chat
 from benchsuite.workloads.formats.base import Name, TraceRow
 from benchsuite.workloads.formats.columns import Columns
+from benchsuite.workloads.formats.reading import raw_objects
 
 
 class HuggingFace(Spec, frozen=True, tag="hugging_face"):
-    """A data set of the Hugging Face hub, or files it reads (JSON, CSV, Parquet), by column.
+    """A data set of the Hugging Face hub, or a file (JSON, JSONL, CSV, Parquet), by column.
 
     A row is a conversation (`messages`, with `role` and `content` or `from` and `value`), a text
-    (`prompt`), or lengths (`prompt_tokens`, `output_tokens`). Needs `pip install
-    benchsuite[datasets]`.
+    (`prompt`), or lengths (`prompt_tokens`, `output_tokens`). The hub and folders need `pip install
+    benchsuite[datasets]`; a file needs nothing, and has neither `name`, `split` nor `revision`.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -40,7 +43,11 @@ class HuggingFace(Spec, frozen=True, tag="hugging_face"):
 
     def rows(self) -> Iterator[TraceRow | TraceError]:
         begun: set[Name] = set()
-        for line, raw in enumerate(self._records(), start=1):
+        records = self._in_file() if Path(self.path).is_file() else self._in_data_set()
+        for line, raw in records:
+            if isinstance(raw, TraceError):
+                yield raw
+                continue
             try:
                 rows = list(self._rows(line, Columns(raw), begun))
             except ValueError as error:
@@ -85,26 +92,60 @@ class HuggingFace(Spec, frozen=True, tag="hugging_face"):
             extra=extra,
         )
 
-    def _records(self) -> Iterator[dict[str, Any]]:
+    def _in_data_set(self) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             import datasets
         except ImportError as error:
             raise ScenarioError(
-                "source hugging_face: needs the library: pip install 'benchsuite[datasets]'"
+                f"{self.path}: no such file; a data set of the hub needs the library: "
+                "pip install 'benchsuite[datasets]'"
             ) from error
-        path = Path(self.path)
         try:
-            if path.is_file():
-                kind = _KINDS.get("".join(path.suffixes[-1:]).lower(), "json")
-                found = datasets.load_dataset(kind, data_files=str(path), split=self.split)
-            else:
-                found = datasets.load_dataset(
-                    self.path, self.name, split=self.split, revision=self.revision
-                )
+            found = datasets.load_dataset(
+                self.path, self.name, split=self.split, revision=self.revision
+            )
         except Exception as error:  # the library raises nothing narrower
             reason = " ".join(str(error).split())[:300]
             raise ScenarioError(f"{self.path}: cannot be read as a data set: {reason}") from error
-        yield from found
+        yield from enumerate(found, start=1)
+
+    def _in_file(self) -> Iterator[tuple[int, dict[str, Any] | TraceError]]:
+        """(row, record); of JSONL and CSV the line on which it stands, or ends."""
+        if (self.name, self.split, self.revision) != (None, "train", None):
+            raise ScenarioError(f"{self.path}: a file has no name, split or revision")
+        suffixes = [suffix.lower() for suffix in Path(self.path).suffixes]
+        if ".parquet" in suffixes:
+            yield from _parquet(self.path)
+        elif ".csv" in suffixes:
+            yield from _csv(self.path)
+        else:
+            yield from raw_objects(self.path)
 
 
-_KINDS = {".parquet": "parquet", ".csv": "csv"}
+def _csv(path: str) -> Iterator[tuple[int, dict[str, Any] | TraceError]]:
+    """Fields may have line ends in quotes, as texts do."""
+    opened = gzip.open if path.lower().endswith(".gz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            for fields in reader:
+                names = reader.fieldnames or ()
+                if None in fields or None in fields.values():
+                    problem = f"expected {len(names)} fields: {', '.join(names)}"
+                    yield reader.line_num, TraceError(path, reader.line_num, problem)
+                else:
+                    yield reader.line_num, dict(fields)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from error
+
+
+def _parquet(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            batches = (batch.to_pylist() for batch in file.iter_batches())
+            yield from enumerate((row for batch in batches for row in batch), start=1)
+    except (OSError, pa.ArrowException) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from error

@@ -1,7 +1,8 @@
 """Trajectories of tau-bench and tau2-bench (JSONL; Yao et al., 2024; Barres et al., 2025)."""
 
+import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +12,8 @@ from benchsuite.spec import DataPath, Spec
 from benchsuite.workloads.formats import chat
 from benchsuite.workloads.formats.base import Name, TraceRow
 from benchsuite.workloads.formats.reading import raw_objects, whole
+
+_SPEAKER: Final = re.compile(r"^(system|user|assistant|tool): ", re.MULTILINE)
 
 
 class _Row(Struct):
@@ -25,7 +28,9 @@ class TauBench(Spec, frozen=True, tag="tau_bench"):
 
     Every answer of the agent is a request. `tools` is a JSON file of the schemas by `domain`, since
     the trajectories do not hold them. A first line `{"header": true, ...}` (tau2-bench) gives the
-    agent's policy as the system prompt of each session.
+    agent's policy as the system prompt of each session. Of conversations as display text
+    (`messages_display`, a line `role: text` a message) the calls are not known: what a tool said is
+    sent as the user's words.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -58,11 +63,30 @@ def _session(
     policy: list[dict[str, Any]],
     tools: list[dict[str, Any]] | None,
 ) -> Iterator[TraceRow]:
+    if "messages_display" in raw:
+        extra = {key: value for key, value in raw.items() if key != "messages_display"}
+        messages = policy + _displayed(raw["messages_display"])
+        return chat.session(line, line, messages, tools=tools, extra=extra)
     row = msgspec.convert(raw, _Row)  # its error is a ValueError
     messages = policy + [_answering(message) for message in row.messages]
     session_id = f"{row.task_id}.{row.trial}" if row.id is None else row.id
     extra = {key: value for key, value in raw.items() if key != "messages"}
     return chat.session(line, session_id, messages, tools=tools, extra=extra)
+
+
+def _displayed(text: Any) -> list[dict[str, Any]]:
+    """Messages of a text in which each begins a line with its role."""
+    if not isinstance(text, str):
+        raise ValueError(f"messages_display: expected text, found {text!r:.80}")
+    before, *parts = _SPEAKER.split(text)
+    if before or not parts:
+        raise ValueError(f"messages_display: expected a role and a colon first, found {text!r:.80}")
+    said = zip(parts[::2], parts[1::2], strict=True)
+    return [
+        {"role": "user" if role == "tool" else role, "content": words.removesuffix("\n")}
+        | ({"said_by": "tool"} if role == "tool" else {})
+        for role, words in said
+    ]
 
 
 def _policy(header: dict[str, Any]) -> list[dict[str, Any]]:

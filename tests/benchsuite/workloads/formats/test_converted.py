@@ -1,13 +1,16 @@
 """Every trace format: real slices or lines in its shape are read, and come back from the native
 form as they were."""
 
+import csv
 import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from benchsuite.errors import TraceError
+from benchsuite.errors import ScenarioError, TraceError
 from benchsuite.request import Message
 from benchsuite.workloads import replay
 from benchsuite.workloads.formats import (
@@ -451,23 +454,81 @@ def test_tracelab_rounds(tmp_path: Path) -> None:
     assert_comes_back(source, tmp_path)
 
 
-def test_a_data_set_of_the_hub_needs_its_columns(tmp_path: Path) -> None:
-    """Which column is what is the user's to say: one of three kinds."""
+def test_a_file_of_a_data_set_is_read_by_column(tmp_path: Path) -> None:
+    """Which column is what is the user's to say: one of three kinds. Slices of GSM8K and of
+    FastChat's conversations, as JSONL, CSV and Parquet."""
     with pytest.raises(ValueError, match="expected one of them"):
         HuggingFace(path="a/b")
-    datasets = pytest.importorskip("datasets")
+    chats = HuggingFace(path=str(DATA / "sharegpt.jsonl"), messages="conversations")
+    rows = read(chats)
+    assert [row.reply for row in rows] == [
+        row.reply for row in read(ShareGPT(path=str(DATA / "sharegpt.jsonl")))
+    ]
+    assert_comes_back(chats, tmp_path)
+    questions = [json.loads(line) for line in (DATA / "gsm8k.jsonl").read_text().splitlines()]
+    as_csv = tmp_path / "gsm8k.csv"
+    with as_csv.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["question", "answer"])
+        writer.writeheader()
+        writer.writerows(questions)
+    as_parquet = tmp_path / "gsm8k.parquet"
+    pq.write_table(pa.Table.from_pylist(questions), as_parquet)
+    for path in (DATA / "gsm8k.jsonl", as_csv, as_parquet):
+        rows = read(HuggingFace(path=str(path), prompt="question"))
+        assert [row.messages for row in rows] == [
+            (Message("user", one["question"]),) for one in questions
+        ]
+        assert [row.extra for row in rows] == [{"answer": one["answer"]} for one in questions]
+
+
+def test_a_broken_row_of_a_data_set_says_where(tmp_path: Path) -> None:
+    """What is missing; a hub's words for a file; and what is no file without the library."""
     conversation = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
-    datasets.disable_progress_bars()
-    datasets.config.HF_DATASETS_CACHE = tmp_path / "cache"
     path = written(tmp_path, {"chat": conversation, "n": 4}, {"chat": conversation[:1], "n": 5})
-    (row, error) = HuggingFace(path=path, messages="chat").rows()
-    assert isinstance(row, TraceRow)
-    assert row.reply == Message("assistant", "Yes")
-    assert row.extra == {"n": 4}
-    assert isinstance(error, TraceError)
-    assert "chat: expected an answer" in str(error)
+    (problem,) = errors(HuggingFace(path=path, messages="chat"))
+    assert problem.endswith(":2: chat: expected an answer of the model behind others")
     lengths = read(HuggingFace(path=path, prompt_tokens="n", output_tokens="n"))
     assert [row.prompt_tokens for row in lengths] == [4, 5]
+    short = written(tmp_path, "n,m", "1,2", "3", name="short.csv")
+    (problem,) = errors(HuggingFace(path=short, prompt_tokens="n"))
+    assert problem.endswith(":3: expected 2 fields: n, m")
+    broken = written(tmp_path, "no table", name="broken.parquet")
+    with pytest.raises(ScenarioError, match=r"broken\.parquet: cannot be read"):
+        read(HuggingFace(path=broken, prompt="n"))
+    with pytest.raises(ScenarioError, match="a file has no name, split or revision"):
+        read(HuggingFace(path=path, messages="chat", split="test"))
+
+
+def test_a_data_set_of_the_hub_needs_the_library(tmp_path: Path) -> None:
+    """Without it the error says which to install; with it a folder is a data set."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text((DATA / "gsm8k.jsonl").read_text())
+    source = HuggingFace(path=str(tmp_path / "set"), prompt="question")
+    try:
+        import datasets
+    except ImportError:
+        with pytest.raises(ScenarioError, match=r"pip install 'benchsuite\[datasets\]'"):
+            read(source)
+        return
+    datasets.disable_progress_bars()
+    datasets.config.HF_DATASETS_CACHE = tmp_path / "cache"
+    assert len(read(source)) == 10
+
+
+def test_display_text_is_a_conversation(tmp_path: Path) -> None:
+    """tau-bench's few-shot file: a line a message, some of several lines; what a tool said is the
+    user's, since its call is not in the file."""
+    shown = "user: Hi\nassistant: None\ntool: {}\nassistant: One\n\ntwo: three\nuser: Bye"
+    rows = read(TauBench(path=written(tmp_path, {"messages_display": shown})))
+    assert [row.reply for row in rows] == [
+        Message("assistant", "None"),
+        Message("assistant", "One\n\ntwo: three"),
+    ]
+    assert rows[1].new_messages == (Message("user", "{}"),)
+    assert rows[1].extra is not None
+    assert rows[1].extra["unsent"] == [{"role": "user", "content": "Bye"}]
+    (problem,) = errors(TauBench(path=written(tmp_path, {"messages_display": "Hi"})))
+    assert "expected a role and a colon first, found 'Hi'" in problem
 
 
 def _unpacked(name: str) -> list[str]:
