@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from benchsuite.metrics import latency, smoothness
 from benchsuite.metrics.base import Interval
+from benchsuite.metrics.early_stopping import requests_needed
 from benchsuite.metrics.objectives import SHARES, At, Line, Objective, Pace, limits
 from benchsuite.metrics.slo import Slo, Slos, slo_of
 from benchsuite.metrics.statistics import wilson
@@ -43,6 +44,13 @@ class Target(Struct, frozen=True, kw_only=True):
     interval: Interval | None  # Wilson, 95 %; of `itl` none, as tokens are not independent
     mean: float | None = None  # where the mean is what is limited
     is_met: bool | None = None  # whether the statistic keeps its limit; None: none is stated
+    needed: int | None = None  # requests with as many misses that MLPerf's early stopping takes
+
+    @property
+    def is_shown(self) -> bool | None:
+        """Whether the wanted share is shown with 99 % confidence (MLPerf's early stopping); None
+        where no share is wanted, or none of single requests."""
+        return None if self.needed is None else self.num >= self.needed
 
     @property
     def in_words(self) -> str:
@@ -232,7 +240,15 @@ def _target(
         interval=wilson(num_met, num),
         mean=mean if is_mean else None,
         is_met=_keeps(objective, mean) if is_mean else _at_least(share, wanted),
+        needed=None if is_mean else _needed(num - num_met, num, wanted),
     )
+
+
+def _needed(missed: int, num: int, wanted: float | None) -> int | None:
+    """No number of requests shows that all of them keep a limit."""
+    if wanted is None or not num or wanted >= 1:
+        return None
+    return requests_needed(missed, wanted)
 
 
 def _mean(values: FloatArray) -> float | None:

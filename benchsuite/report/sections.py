@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from ruamel.yaml import YAML
 
+from benchsuite.metrics.attainment import Target
 from benchsuite.metrics.base import Interval, Summary
 from benchsuite.metrics.latency import e2e_latency, tpot, ttft
 from benchsuite.metrics.statistics import values_needed
@@ -64,6 +65,7 @@ class TargetRow(NamedTuple):
     met: str
     share: str
     interval: str
+    shown: str  # requests that MLPerf's early stopping takes, and whether there were as many
 
 
 class CheckRow(NamedTuple):
@@ -223,7 +225,7 @@ def targets(result: RunResult) -> tuple[TargetRow, ...]:
         joint = _share(found.share, found.is_met if found.is_joint else None)
         wanted = f"≥ {percent(found.target)}" if found.target is not None else ""
         met = f"{found.met:,} of {found.num:,}"
-        rows.append(TargetRow(name, "all together", wanted, met, joint, bounds(found.interval)))
+        rows.append(TargetRow(name, "all together", wanted, met, joint, bounds(found.interval), ""))
         rows += [
             TargetRow(
                 name,
@@ -232,10 +234,18 @@ def targets(result: RunResult) -> tuple[TargetRow, ...]:
                 f"{target.met:,} of {target.num or found.num:,}",
                 _share(target.share, target.is_met),
                 bounds(target.interval),
+                _shown(target),
             )
             for slo, target in found.slos.items()
         ]
     return tuple(rows)
+
+
+def _shown(target: Target) -> str:
+    """By MLPerf's early stopping: enough requests, or how many it takes."""
+    if target.needed is None:
+        return ""
+    return f"{'✓' if target.is_shown else '✗'} {target.needed:,}"
 
 
 def _share(share: float | None, is_met: bool | None) -> str:

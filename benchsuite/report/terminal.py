@@ -158,7 +158,7 @@ def _metric_table(result: RunResult) -> Table:
 def _target_table(result: RunResult) -> Table:
     table = _table("class", "target", "limit", "met", "share", "95 %")
     for row in targets(result):
-        table.add_row(*(_text(cell) for cell in row))
+        table.add_row(*(_text(cell) for cell in row[:-1]))  # the page has all of it
     return table
 
 

@@ -157,6 +157,19 @@ def test_a_summary_is_that_of_the_values() -> None:
     assert (found.min, found.max) == pytest.approx((min(gaps_s), max(gaps_s)))
 
 
+def test_a_quantile_over_several_workers_is_of_all_their_values() -> None:
+    """Nothing averages percentiles: those of a fast worker and of a slow one make none of both."""
+    waits_s = [0.1 + 0.001 * i for i in range(90)] + [5.0 + 0.1 * i for i in range(10)]
+    records = [
+        record(i, worker=int(wait_s > 1), chunks=((wait_s, 1),)) for i, wait_s in enumerate(waits_s)
+    ]
+    found = summarise(run(*records), {})["ttft"]
+    for level in ("p50", "p90", "p95"):
+        assert getattr(found, level) == pytest.approx(np.quantile(waits_s, QUANTILES[level]))
+    of_each = [np.quantile(waits_s[:90], 0.9), np.quantile(waits_s[90:], 0.9)]
+    assert abs(np.mean(of_each) - (found.p90 or 0.0)) > 1
+
+
 def test_a_refused_quantile_is_none_and_says_what_it_takes() -> None:
     found = summarise(run(*(record(i) for i in range(40))), {})["ttft"]
     assert found.p90 is not None

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from benchsuite.metrics.attainment import attainment
 from benchsuite.metrics.early_stopping import estimate, may_stop, most_late, requests_needed
+from benchsuite.metrics.slo import Slo
+from tests.runs import record, run
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,28 @@ def test_v9_the_table_of_counts(p: float, needed: list[int]) -> None:
     for t, n in zip(late, needed, strict=True):
         assert most_late(n, p) == t
         assert not may_stop(n - 1, t, p)
+
+
+@pytest.mark.parametrize(
+    ("num", "late", "is_shown"), [(458, 0, False), (459, 0, True), (661, 1, False), (662, 1, True)]
+)
+def test_a_percentile_target_says_whether_it_is_shown(num: int, late: int, is_shown: bool) -> None:
+    """459 requests without a late one show with 99 % confidence that 99 % keep the limit."""
+    slow = ((0.9, 1), (1.0, 1))
+    records = [record(i, **({"chunks": slow} if i < late else {})) for i in range(num)]
+    slo = Slo(ttft=0.5, at="p99")
+    target = attainment(run(*records, window_s=(0.0, 1e6)), {"default": slo})["default"].slos[
+        "ttft"
+    ]
+    assert target.needed == (459, 662)[late]
+    assert target.is_shown is is_shown
+
+
+def test_a_mean_is_shown_by_no_count_of_requests() -> None:
+    slo = Slo(ttft=0.5, at="mean")
+    target = attainment(run(record(0)), {"default": slo})["default"].slos["ttft"]
+    assert target.needed is None
+    assert target.is_shown is None
 
 
 def test_too_few_requests_say_nothing() -> None:

@@ -47,7 +47,7 @@ def whole_and_cut(monkeypatch: pytest.MonkeyPatch) -> tuple[RunData, RunData]:
     whole = run(*some_records())
     monkeypatch.setattr(columns, "LONG_BYTES", 0)
     cut = run(*some_records())
-    monkeypatch.setattr(table, "PIECE_CHUNKS", 100)
+    monkeypatch.setattr(table, "PIECE_CHUNKS", 250)
     monkeypatch.setattr(table, "WHOLE_CHUNKS", 0)
     whole.__dict__["pieces"] = lambda: iter([whole])
     return whole, cut

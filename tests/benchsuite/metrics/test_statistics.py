@@ -85,6 +85,15 @@ def test_quantiles_are_numpys_linear_ones(values: list[float]) -> None:
             assert found[name].value == np.quantile(values, p)
 
 
+def test_quantiles_of_a_million_values_are_numpys() -> None:
+    """Of long tails and ties, to the last bit."""
+    values = np.random.default_rng(5).lognormal(0, 2, 1_000_000).round(3)
+    found = quantiles(values, _alone(len(values)))
+    assert [each.value for each in found.values()] == [
+        np.quantile(values, p) for p in QUANTILES.values()
+    ]
+
+
 @given(st.lists(st.floats(-1e3, 1e3), min_size=6, max_size=400), st.integers(1, 5))
 def test_a_quantile_lies_in_its_interval_and_the_interval_in_the_sample(
     values: list[float], session_size: int
