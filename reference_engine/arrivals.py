@@ -9,8 +9,8 @@ from collections.abc import Sequence as Seq
 from typing import Any, Protocol
 
 from reference_engine.blocks import BlockPool, HeldBlocks, blocks_needed
-from reference_engine.encoder_cache import EncoderCache
 from reference_engine.executors.base import StepExecutor
+from reference_engine.reading import Reading
 from reference_engine.sequence import Phase, Sequence
 
 
@@ -19,7 +19,7 @@ class Host(Protocol):
 
     executor: StepExecutor
     pool: BlockPool
-    encoders: EncoderCache
+    reading: Reading
     running: list[Sequence]
 
     def wake(self) -> None: ...
@@ -27,7 +27,6 @@ class Host(Protocol):
     def take_in(self, sequence: Sequence) -> None: ...
     def lend(self, sequence: Sequence) -> HeldBlocks: ...
     def take_back(self, held: HeldBlocks) -> None: ...
-    def let_go_of_media(self, sequence: Sequence) -> None: ...
 
 
 class Arrivals:
@@ -101,18 +100,18 @@ class Arrivals:
 
         self._start(fetch())
 
-    def read(self, sequence: Sequence, source: Host) -> None:
-        """Its media are encoded; it is queued when their outputs are here. One after another: who
-        finds an output that is still coming waits behind it.
+    def read(self, sequence: Sequence, sources: Seq[Host]) -> None:
+        """Its media are encoded, each at its own of `sources`; it is queued when the outputs are
+        here. One after another: who finds an output that is still coming waits behind it.
         """
         self.reading.add(sequence)
 
         async def fetch() -> None:
             num_held = 0
             async with self._media_link:
-                for _, media in sequence.media:
+                for (_, media), source in zip(sequence.media, sources, strict=True):
                     num_held += 1
-                    if self._worker.encoders.hold(media.key, media.num_tokens):
+                    if self._worker.reading.hold(sequence, media):
                         continue
                     content = source.executor.read_media(media.key)
                     try:
@@ -120,10 +119,11 @@ class Arrivals:
                             media.key, media.num_tokens, content
                         )
                     except Exception as error:  # noqa: BLE001 - as above
-                        self._worker.encoders.lose(media.key)
+                        self._worker.reading.lose_output(media.key)
                         self.fail(sequence, error)
                         break
-            source.let_go_of_media(sequence)
+            for source in set(sources):
+                source.reading.let_go(sequence)
             self.reading.remove(sequence)
             sequence.num_encoded = num_held
             self._worker.take_in(sequence)

@@ -15,9 +15,11 @@ from reference_engine.config import EngineConfig
 from reference_engine.emit_log import EmitLog
 from reference_engine.executors.base import StepExecutor
 from reference_engine.media import Placed
+from reference_engine.policies.base import WorkerView
 from reference_engine.sequence import FinishReason, Guide, Phase, SamplingParams, Sequence
 from reference_engine.specs import EngineError
 from reference_engine.stats import Gauges, Stats
+from reference_engine.step import EncodeWork
 from reference_engine.waking import Waker
 from reference_engine.worker import Worker
 
@@ -138,24 +140,49 @@ class Engine:
         if self._emit_log is not None:
             sequence.on_phase = self._emit_log.phase
             self._emit_log.phase(sequence, sequence.phase, sequence.arrived_s)
-        self._next_worker(sequence).add(sequence)
+        self._queue(sequence)
         return sequence
 
-    def _next_worker(self, sequence: Sequence) -> Worker:
+    def _queue(self, sequence: Sequence) -> None:
+        """To the worker whose turn it is, and its media to those that read them."""
+        if sequence.needs_encoder:
+            sequence.readers = self._readers(sequence)
+            for number, reader in enumerate(sequence.readers):
+                self.workers[reader].read(EncodeWork(sequence, number))
+            self.workers[sequence.readers[0]].add(sequence)
+        else:
+            self.workers[self._next(sequence)].add(sequence)
+
+    def _readers(self, sequence: Sequence) -> tuple[int, ...]:
+        """Of each of its media the worker; it waits with the first."""
+        readers: tuple[int, ...] = ()
+        if len(self.workers) > 1:
+            readers = self.config.policy.readers(sequence, self._views())
+        return readers or (self._next(sequence),) * len(sequence.media)
+
+    def _next(self, sequence: Sequence) -> int:
         if len(self.workers) == 1:
-            return self.workers[0]
-        views = tuple(worker.view() for worker in self.workers)
-        return self.workers[self.config.policy.route(sequence, views)]
+            return 0
+        return self.config.policy.route(sequence, self._views())
+
+    def _views(self) -> tuple[WorkerView, ...]:
+        return tuple(worker.view() for worker in self.workers)
 
     def _send_on(self, source: Worker, sequence: Sequence, kv: Any) -> None:
-        """Its phase at `source` is over: hand it over with what was made of it there."""
-        target = self._next_worker(sequence)
-        if sequence.block_table:
-            target.arrivals.expect(sequence, source, kv)
+        """Its phase at `source` is over: hand it over with what was made of it there. One that
+        failed there is forgotten everywhere.
+        """
+        if sequence.finish_reason is not None:
+            for worker in self.workers:
+                worker.drop(sequence)
+        elif sequence.block_table:
+            self.workers[self._next(sequence)].arrivals.expect(sequence, source, kv)
         elif sequence.phase is Phase.TRANSFERRING:
-            target.arrivals.read(sequence, source)
+            readers = [self.workers[reader] for reader in sequence.readers]
+            readers[0].waiting.remove(sequence)
+            self.workers[self._next(sequence)].arrivals.read(sequence, readers)
         else:
-            target.add(sequence)
+            self._queue(sequence)
 
     async def tokens(self, sequence: Sequence) -> AsyncIterator[int]:
         """Ids as they are sampled; afterwards `finish_reason` is set. For one reader.

@@ -122,6 +122,7 @@ class Sequence:
         "params",
         "phase",
         "prompt_ids",
+        "readers",
         "stamps_s",
         "stop_ids",
         "token_limit",
@@ -156,7 +157,8 @@ class Sequence:
         self.num_layers_done = 0  # that the tokens after those computed have passed already
         self.num_preemptions = 0
         self.media = media
-        self.num_encoded = 0  # of `media`, in order: their encoder outputs are held
+        self.num_encoded = 0  # of `media`: their encoder outputs are held
+        self.readers: tuple[int, ...] = ()  # worker of each of `media`, while they are read
         self.block_table: list[int] = []
         self.block_hashes: list[bytes] = []  # of its whole blocks so far; see blocks.py
         self.num_published_blocks = 0  # blocks offered to the prefix cache

@@ -12,10 +12,10 @@ from typing import Any, Final
 from reference_engine.arrivals import Arrivals, insert
 from reference_engine.blocks import BlockPool, HeldBlocks, blocks_needed
 from reference_engine.emit_log import EmitLog
-from reference_engine.encoder_cache import EncoderCache
 from reference_engine.executors.base import StepExecutor
 from reference_engine.policies.base import Role, SchedulingPolicy, WorkerView
 from reference_engine.policies.swapping import plan
+from reference_engine.reading import Reading
 from reference_engine.sequence import Phase, Sequence
 from reference_engine.specs import Capacity
 from reference_engine.stats import Stats
@@ -46,8 +46,8 @@ class Worker:
         encoder_cache_tokens: int = 0,
         send_on: Callable[["Worker", Sequence, Any], None] | None = None,
     ) -> None:
-        """`send_on(worker, sequence, kv)` finds the next worker of one whose phase here is over;
-        needed unless the role is ANY.
+        """`send_on(worker, sequence, kv)` finds the next worker of one whose phase here is over,
+        and lets others know of one that failed; needed unless the role is ANY.
         """
         self.role = role
         self.executor = executor
@@ -69,7 +69,7 @@ class Worker:
         self._prefill_tokens = 0.0  # through all layers
         self._prefill_s = 0.0
         self._policy = policy
-        self.encoders = EncoderCache(encoder_cache_tokens)
+        self.reading = Reading(encoder_cache_tokens, stats)
         self._left: list[Sequence] = []  # gone from the queue; a step may still read their media
         self._num_layers = num_layers
         self._stats = stats
@@ -80,6 +80,11 @@ class Worker:
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence, behind all that are as urgent."""
         insert(self.waiting, sequence)
+        self._wake.set()
+
+    def read(self, work: EncodeWork) -> None:
+        """Queue a medium of a sequence that waits here or at another worker."""
+        self.reading.add(work)
         self._wake.set()
 
     def take_in(self, sequence: Sequence) -> None:
@@ -96,11 +101,13 @@ class Worker:
         """Forget an ended sequence, if it is here: out of the queue now, out of the batch at
         the next step boundary, since its blocks may be in use until then.
         """
-        is_queued = sequence in self.waiting
+        is_queued, is_read = sequence in self.waiting, self.reading.drop(sequence)
         if is_queued:
             self.waiting.remove(sequence)
         if is_queued or self.swap.drop(sequence):
             self._stats.count_finished(sequence)
+            self._left.append(sequence)
+        elif is_read and sequence not in self.running:  # it waits at another worker
             self._left.append(sequence)
         self.arrivals.drop(sequence)
         self._wake.set()
@@ -118,6 +125,7 @@ class Worker:
         return WorkerView(
             role=self.role,
             waiting=self.waiting,
+            media=self.reading.queue,
             running=self.running,
             arriving=self.arrivals.queue,
             free_blocks=self.pool.free_blocks,
@@ -158,8 +166,9 @@ class Worker:
                 await self._carry_out(step)
                 while self._goes_on(step):
                     await self._carry_out(self._prepare(step))
+            read = self.reading.end()
             if self.role is not Role.ANY:
-                await self._send_on_all()
+                await self._send_on_all(read)
 
     def _goes_on(self, step: Step) -> bool:
         """Whether every policy would plan the same again: all that are here decode, none has ended,
@@ -216,7 +225,9 @@ class Worker:
                 self.pool.extend(sequence, sequence.num_computed_tokens + 1)
         if self.executor.looks_ahead:
             self._reserve_ahead(step)
-        return step._replace(encode=self._prepare_encode(step.encode)) if step.encode else step
+        if not step.encode:
+            return step
+        return step._replace(encode=self.reading.begin(step.encode, self._loop.time()))
 
     def _reserve_ahead(self, step: Step) -> None:
         """A block for the token after the next, where that needs one and nobody will miss it."""
@@ -226,21 +237,6 @@ class Worker:
             lacks = tokens > len(sequence.block_table) * block_size
             if lacks and self.pool.free_blocks > len(self.running):
                 self.pool.extend(sequence, tokens)
-
-    def _prepare_encode(self, works: Iterable[EncodeWork]) -> tuple[EncodeWork, ...]:
-        """Hold what the works' sequences will read; those that are to be made."""
-        missing = []
-        for work in works:
-            if work.sequence.phase is Phase.WAITING:
-                work.sequence.enter(Phase.ENCODING, self._loop.time())
-            media = work.media
-            self._stats.encoder_queries += media.num_tokens
-            if self.encoders.hold(media.key, media.num_tokens):
-                self._stats.encoder_hits += media.num_tokens
-            else:
-                missing.append(work)
-            work.sequence.num_encoded = work.number + 1
-        return tuple(missing)
 
     def _admit(self, sequence: Sequence, num_cached_tokens: int) -> None:
         self.waiting.remove(sequence)
@@ -275,9 +271,10 @@ class Worker:
         assert self._send_on is not None, f"a {self.role} worker is not alone"
         self._send_on(self, sequence, kv)
 
-    async def _send_on_all(self) -> None:
-        """Those whose phase here is over. Their KV is read before the next step overwrites it;
-        their blocks stay until it has arrived, so a slow receiver holds up the sender.
+    async def _send_on_all(self, read: Iterable[Sequence]) -> None:
+        """Those whose phase here is over: prefilled, or `read` by a worker that does no more. Their
+        KV is read before the next step overwrites it; their blocks stay until it has arrived, so a
+        slow receiver holds up the sender.
         """
         prefilled, self._prefilled = self._prefilled, []
         for sequence in prefilled:
@@ -288,15 +285,15 @@ class Worker:
                 if sequence.finish_reason is None:
                     self._pass_on(sequence, kv)
         if self.role is Role.ENCODE:
-            for sequence in [one for one in self.waiting if not one.needs_encoder]:
-                self.waiting.remove(sequence)
-                sequence.enter(Phase.TRANSFERRING, self._loop.time())
-                self._pass_on(sequence)
+            for sequence in read:
+                if sequence.finish_reason is None:
+                    sequence.enter(Phase.TRANSFERRING, self._loop.time())
+                    self._pass_on(sequence)
 
     def lend(self, sequence: Sequence) -> HeldBlocks:
         """Out of the batch; its blocks stay here until `take_back`."""
         self.running.remove(sequence)
-        self.let_go_of_media(sequence)
+        self.reading.let_go(sequence)
         held = HeldBlocks(sequence)
         self.lent.add(held)
         return held
@@ -306,12 +303,6 @@ class Worker:
         self.lent.remove(held)
         self.pool.free(held)
         self._wake.set()
-
-    def let_go_of_media(self, sequence: Sequence) -> None:
-        """It reads them here no more."""
-        for _, media in sequence.media[: sequence.num_encoded]:
-            self.encoders.release(media.key)
-        sequence.num_encoded = 0
 
     def commit(self, step: Step, output: StepOutput) -> None:
         """Take the results into sequences and blocks; pass over those cancelled meanwhile."""
@@ -373,12 +364,13 @@ class Worker:
 
     def _fail(self, step: Step, error: str) -> None:
         now_s = self._loop.time()
-        for work in step.encode:
-            self.encoders.lose(work.media.key)
-        for sequence in (*step.computed, *(work.sequence for work in step.encode)):
+        for sequence in (*step.computed, *self.reading.lose(step.encode)):
             if sequence.finish_reason is None:
                 sequence.finish("error", now_s, error)
-                self.drop(sequence)
+                if self.role is Role.ENCODE:
+                    self._pass_on(sequence)
+                else:
+                    self.drop(sequence)
 
     def _remove_finished(self) -> None:
         """Free what finished sequences hold. Between steps only: a step may still fill it."""
@@ -386,9 +378,9 @@ class Worker:
         if self.arrivals.under_way:
             finished = [s for s in finished if s not in self.arrivals.under_way]
         for sequence in (*finished, *self._left):
-            self.let_go_of_media(sequence)
+            self.reading.let_go(sequence)
         self._left.clear()
-        for key in self.encoders.evict():
+        for key in self.reading.evict():
             self.executor.forget(key)
         if finished:
             gone = set(finished)

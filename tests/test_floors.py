@@ -43,7 +43,7 @@ FLOORS = {
         {"worker", "config"},
         {"swap"},  # the part of a worker in host memory
         {"arrivals"},  # the half of a worker that others fill
-        {"policies", "executors", "behaviour", "timeouts"},
+        {"policies", "executors", "behaviour", "timeouts", "reading"},
         {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},
         {"model_source"},  # reads the folder that a model is in
         {"sequence", "specs", "virtual_time", "waking"},

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from reference_engine.blocks import PrefixHit
 from reference_engine.sequence import Sequence
-from reference_engine.step import Step
+from reference_engine.step import EncodeWork, Step
 
 
 class Role(StrEnum):
@@ -35,6 +35,7 @@ class WorkerView(NamedTuple):
     sole_blocks: Callable[[Sequence], int]  # blocks that preempting a running one surely frees
     swapped: Collection[Sequence] = ()  # KV in host memory; most urgent first. See swapping.py
     free_swap_blocks: int = 0  # of host memory
+    media: Collection[EncodeWork] = ()  # to be read here, of sequences that wait here or elsewhere
 
 
 class SchedulingPolicy(Protocol):
@@ -56,6 +57,12 @@ class SchedulingPolicy(Protocol):
         """Index of the worker that runs the sequence's next phase: asked when it comes, when it
         leaves a worker whose role has ended, and when it is preempted where it cannot prefill. One
         that is prefilled holds blocks (`block_table`), any other none.
+        """
+        ...
+
+    def readers(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> tuple[int, ...]:
+        """Indexes of the workers that read its media, one for each; it waits at the first. Empty:
+        all are read where `route` says.
         """
         ...
 

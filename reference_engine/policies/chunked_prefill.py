@@ -30,5 +30,5 @@ class ChunkedPrefill(Replicated, frozen=True, tag="chunked_prefill"):
         prefill = prefill_running(view, budget) if len(decode) < len(view.running) else []
         if view.waiting:
             prefill += admit(view, free_blocks, budget - num_tokens(prefill))
-        encode = encode_waiting(view, self.token_budget) if view.waiting else ()
+        encode = encode_waiting(view, self.token_budget) if view.media else ()
         return Step(prefill=tuple(prefill), decode=decode, encode=encode)

@@ -49,7 +49,7 @@ class Deadline(Replicated, frozen=True, tag="deadline"):
         decode, preempt, free_blocks = decode_all_that_fit(view)
         if preempt:
             return Step(decode=decode, preempt=preempt)
-        encode = encode_waiting(view, self.step_tokens) if view.waiting else ()
+        encode = encode_waiting(view, self.step_tokens) if view.media else ()
         begun = [one for one in view.running if one.phase is Phase.PREFILLING]
         prefill = self._batch(view, begun, free_blocks)
         return Step(prefill=prefill, decode=decode, encode=encode)

@@ -32,6 +32,9 @@ class Disaggregated(Spec, frozen=True, tag="disaggregated"):
     def route(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> int:
         return least_loaded(views, Role.DECODE if sequence.block_table else Role.PREFILL)
 
+    def readers(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> tuple[int, ...]:
+        return ()
+
     def plan(self, view: WorkerView) -> Step:
         return plan_of_role(view, self.prefill_tokens)
 

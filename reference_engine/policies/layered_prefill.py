@@ -28,7 +28,7 @@ class LayeredPrefill(Replicated, frozen=True, tag="layered_prefill"):
         decode, preempt, free_blocks = decode_all_that_fit(view)
         if preempt:  # the victims may be mid-prompt
             return Step(decode=decode, preempt=preempt)
-        encode = encode_waiting(view, self.step_tokens) if view.waiting else ()
+        encode = encode_waiting(view, self.step_tokens) if view.media else ()
         prefill = [
             PrefillWork(one, one.num_computed_tokens, left(one), range(0))
             for one in (view.running if len(decode) < len(view.running) else ())

@@ -137,17 +137,15 @@ def least_loaded(views: tuple[WorkerView, ...], *roles: Role) -> int:
 
 
 def encode_waiting(view: WorkerView, budget_tokens: int) -> tuple[EncodeWork, ...]:
-    """What is to be read of waiting sequences' media, in their order; the first goes in any case,
-    further ones within the budget.
+    """What is to be read of images and sound, in order; the first goes in any case, further ones
+    within the budget.
     """
     works: list[EncodeWork] = []
-    for sequence in view.waiting:
-        for number in range(sequence.num_encoded, len(sequence.media)):
-            work = EncodeWork(sequence, number)
-            if works and work.media.num_tokens > budget_tokens:
-                return tuple(works)
-            budget_tokens -= work.media.num_tokens
-            works.append(work)
+    for work in view.media:
+        if works and work.media.num_tokens > budget_tokens:
+            break
+        budget_tokens -= work.media.num_tokens
+        works.append(work)
     return tuple(works)
 
 

@@ -16,3 +16,6 @@ class Replicated(Spec, frozen=True, kw_only=True):
 
     def route(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> int:
         return least_loaded(views, Role.ANY)
+
+    def readers(self, sequence: Sequence, views: tuple[WorkerView, ...]) -> tuple[int, ...]:
+        return ()

@@ -130,3 +130,26 @@ def test_epd_encoding_grows_by_the_same_with_each_image_and_none_is_read_twice()
     assert spans_s[1] - spans_s[0] == pytest.approx(2 * image_s, rel=1e-6)
     assert spans_s[2] - spans_s[1] == pytest.approx(4 * image_s, rel=1e-6)
     assert spans_s[3] == 0.0
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_epd_images_of_one_request_are_read_in_parallel(workers: int) -> None:
+    """On m encode workers k images take as long as ceil(k / m), and the first token comes earlier
+    by what is saved; with `spread_media: false` more workers save nothing."""
+    keys = tuple(str(number).encode() for number in range(6))
+    asked = [Asked(0.0, 6 * IMAGE_TOKENS + 16, images=keys)]
+
+    def told(spread: bool) -> tuple[float, float]:
+        policy = EncodePrefillDecode(
+            encode_workers=workers, encode_tokens=6 * IMAGE_TOKENS, spread_media=spread
+        )
+        [one] = answered(policy, "h200", asked)
+        return one.stamps_s[Phase.TRANSFERRING] - one.stamps_s[Phase.ENCODING], ttft_s(one)
+
+    shape = encoder_shape(EngineConfig(model="llama-3-8b").source.shape())
+    image_s = encoder_flops(MERGED * IMAGE_TOKENS, shape) / DEVICES["h200"].peak_flops_per_s
+    overhead_s = Roofline().overhead_s
+    (spread_s, spread_ttft_s), (alone_s, alone_ttft_s) = told(True), told(False)
+    assert alone_s == pytest.approx(6 * image_s + overhead_s, rel=1e-6)
+    assert spread_s == pytest.approx(-(-6 // workers) * image_s + overhead_s, rel=1e-6)
+    assert alone_ttft_s - spread_ttft_s == pytest.approx(alone_s - spread_s, rel=1e-6, abs=1e-12)

@@ -123,6 +123,8 @@ async def checked_engines(
     for executor, worker in zip(executors, engine.workers, strict=True):
         assert not worker.sequences()
         assert not worker.lent
+        assert not worker.reading.queue
+        assert not worker.reading.held
         assert not executor.seated
         assert worker.pool.free_blocks == worker.pool.num_blocks
         assert worker.swap.free_blocks == worker.swap.num_blocks

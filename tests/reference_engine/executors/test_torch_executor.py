@@ -16,6 +16,7 @@ from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine
 from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
+from reference_engine.media import MERGED, Media, Placed
 from reference_engine.model_source import ModelSource
 from reference_engine.policies import (
     ChunkedPrefill,
@@ -93,6 +94,27 @@ async def test_greedy_answers_are_the_golden_ones(policy: Any, block_size: int) 
     settings = config(policy=policy, block_size=block_size, num_blocks=2048 // block_size)
     async with Engine.open(settings) as engine:
         await tell_all(engine, stories())
+
+
+async def test_images_read_by_several_workers_are_the_images() -> None:
+    """Encoders of one seed are one encoder, whoever reads, and each output stands in its place."""
+    rows = np.random.default_rng(1).normal(0, 1, (4, 3 * MERGED, 588)).astype(np.float32)
+    images = [Media("image", bytes([number]), features) for number, features in enumerate(rows)]
+    images.append(images[1])
+    params = SamplingParams(max_tokens=6, temperature=0.0, ignore_eos=True, logprobs=0)
+
+    async def told(policy: Any, images: list[Media]) -> list[float]:
+        placed = tuple(Placed(2 + 3 * number, image) for number, image in enumerate(images))
+        async with Engine.open(config(policy=policy)) as engine:
+            sequence = engine.submit([1] * 20, params, media=placed)
+            async for _ in engine.tokens(sequence):
+                pass
+            return [one.chosen for one in sequence.logprobs]
+
+    expected = await told(Colocated(), images)
+    spread = await told(EncodePrefillDecode(encode_workers=3), images)
+    assert spread == pytest.approx(expected, abs=1e-5)
+    assert await told(Colocated(), images[::-1]) != pytest.approx(expected, abs=1e-3)
 
 
 async def test_a_cached_prefix_is_really_there() -> None:

@@ -6,6 +6,7 @@ from reference_engine.media import MERGED, Media, Placed
 from reference_engine.policies import Disaggregated, EncodePrefillDecode
 from reference_engine.policies.base import Role
 from reference_engine.sequence import Phase, SamplingParams, Sequence
+from reference_engine.step import EncodeWork
 from tests.reference_engine.policies.views import decoding, ids, view, waiting
 
 
@@ -15,9 +16,18 @@ def transferring(id: int, computed: int) -> Sequence:
     return one
 
 
+def with_images(id: int, *tokens: int) -> Sequence:
+    """Of as many images; those of the same size are equal."""
+    images = [
+        Media("image", str(size).encode(), np.zeros((size * MERGED, 588), np.float32))
+        for size in tokens
+    ]
+    placed = tuple(Placed(0, image) for image in images)
+    return Sequence(id, [1] * sum(tokens), SamplingParams(max_tokens=9), media=placed)
+
+
 def with_image(id: int) -> Sequence:
-    image = Media("image", b"", np.zeros((2 * MERGED, 588), np.float32))
-    return Sequence(id, [1] * 8, SamplingParams(max_tokens=9), media=(Placed(0, image),))
+    return with_images(id, 2)
 
 
 def test_prompts_go_to_the_emptiest_prefill_worker_and_answers_to_a_decode_worker() -> None:
@@ -43,10 +53,22 @@ def test_media_go_to_an_encode_worker_first() -> None:
     assert policy.route(transferring(0, 5), views) == 2
 
 
+def test_media_of_one_request_are_dealt_to_those_with_the_least_to_read() -> None:
+    """Equal images go together; without spreading all go where the sequence waits."""
+    policy = EncodePrefillDecode(encode_workers=3)
+    busy = [EncodeWork(with_images(1, 5), 0)]
+    roles = policy.workers()
+    views = (view(role=roles[0], media=busy), *(view(role=role) for role in roles[1:]))
+    assert policy.readers(with_images(2, 4, 3, 2, 3, 1), views) == (1, 2, 2, 2, 1)
+    alone = EncodePrefillDecode(encode_workers=3, spread_media=False)
+    assert alone.readers(with_images(2, 4, 3), views) == ()
+
+
 def test_each_does_its_own() -> None:
     """Encode workers encode, prefill workers never decode, decode workers decode and receive."""
     policy = EncodePrefillDecode()
-    step = policy.plan(view(role=Role.ENCODE, waiting=[with_image(0), waiting(1, 5)]))
+    media = [EncodeWork(with_image(0), 0)]
+    step = policy.plan(view(role=Role.ENCODE, waiting=[waiting(1, 5)], media=media))
     assert (ids(step.encode), step.prefill) == ([0], ())
     step = policy.plan(view(role=Role.PREFILL, waiting=[waiting(1, 5)], running=[decoding(0, 5)]))
     assert (ids(step.prefill), step.decode) == ([1], ())
