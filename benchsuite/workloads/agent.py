@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -12,6 +11,7 @@ from benchsuite.request import Message, Prompt, Rendered, Request, Scripted, Ses
 from benchsuite.spec import Count, Spec
 from benchsuite.tools.base import ToolSource
 from benchsuite.tools.box import ToolBox
+from benchsuite.workloads.conversation import schemas
 from benchsuite.workloads.lengths import Lengths
 from benchsuite.workloads.questions import Questions
 from benchsuite.workloads.synthetic import Synthetic
@@ -48,8 +48,7 @@ class Agent(Spec, frozen=True, tag="agent"):
     def sessions(self, tokenizer: Tokenizer, seed: int) -> Iterator[Session]:
         box = ToolBox([_ready(tool, tokenizer, seed) for tool in self.tools])
         rng = streams.rng(seed, "tool_calls")
-        offered = msgspec.json.encode(box.tools).decode()
-        ahead_tokens = tokenizer.count(offered) + tokenizer.count(self.system or "")
+        ahead_tokens = tokenizer.count(schemas(box.tools)) + tokenizer.count(self.system or "")
         next_id = 0
         for task in self.tasks.sessions(tokenizer, seed):
             asked = task.requests[0]

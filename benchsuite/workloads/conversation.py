@@ -1,6 +1,8 @@
 """What was said in a recorded session before each of its turns. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from benchsuite.request import Message, Prompt, Scripted, Tool
 from benchsuite.workloads.replay import Recorded
@@ -12,6 +14,9 @@ class Conversation:
 
     It is live if that was asked for, or if a turn follows a reply that nobody recorded: then a
     prompt is what the turn itself adds, and the model's own replies go before it.
+
+    A prompt counts the schemas of its tools, which servers write in front of it; one that only adds
+    to a conversation does not.
     """
 
     def __init__(self, recorded: Recorded, tokenizer: Tokenizer, *, is_live: bool) -> None:
@@ -55,14 +60,28 @@ class Conversation:
     def _written(self, turn: int) -> Scripted:
         row, before = self._rows[turn], self._before[turn]
         own = row.messages or row.new_messages or ()
-        if self.is_live or before is None or before not in self._prompts:
+        if before is None or before not in self._prompts:
+            return Scripted(own, self._count(own) + self._count_tools(turn))
+        if self.is_live:
             return Scripted(own, self._count(own))
         earlier, reply = self._prompts[before], self._rows[before].reply
         added = own if reply is None else (reply, *own)
-        return Scripted((*earlier.messages, *added), earlier.prompt_tokens + self._count(added))
+        num_tokens = earlier.prompt_tokens + self._count(added)
+        if row.tools is not None:
+            num_tokens += self._count_tools(turn) - self._count_tools(before)
+        return Scripted((*earlier.messages, *added), num_tokens)
+
+    def _count_tools(self, turn: int) -> int:
+        tools = self.tools(turn)
+        return self._tokenizer.count(schemas(tools)) if tools else 0
 
     def _count(self, messages: Iterable[Message]) -> int:
         return sum(self._tokenizer.counts([words(message) for message in messages]))
+
+
+def schemas(tools: Sequence[Tool]) -> str:
+    """Tools as JSON, as near as one text comes to what servers' templates make of them."""
+    return msgspec.json.encode(tools).decode()
 
 
 def words(message: Message) -> str:

@@ -176,7 +176,7 @@ def prefix_hits(
     caches = [PrefixCache(None if size is None else size // least) for size in cache_tokens]
     hit_tokens = [0] * len(caches)
     for request in requests:
-        blocks, size = keys.of(request.prompt), keys.block_tokens(request.prompt)
+        blocks, size = keys.of(request.prompt, request.tools), keys.block_tokens(request.prompt)
         for at, cache in enumerate(caches):
             hit_tokens[at] += min(cache.ask(blocks) * size, request.prompt_tokens)
     all_tokens = sum(request.prompt_tokens for request in requests)

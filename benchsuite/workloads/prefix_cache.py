@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from benchsuite.request import Message, Prompt, Scripted
+from benchsuite.request import Message, Prompt, Scripted, Tool
 from benchsuite.workloads.blocks import HashIds, Run, behind, num_equal, unpacked
-from benchsuite.workloads.conversation import words
+from benchsuite.workloads.conversation import schemas, words
 from benchsuite.workloads.prompts import Blocks, Pieces
 
 DEFAULT_BLOCK_TOKENS: Final = 16
@@ -33,13 +33,17 @@ class BlockKeys:
         self._scopes: dict[object, int] = {}
         self._tokens: dict[str, int] = {}
 
-    def of(self, prompt: Prompt) -> HashIds:
+    def of(self, prompt: Prompt, tools: Sequence[Tool] = ()) -> HashIds:
         """Of whole blocks, and of the partial one that a trace has an id for; packed as they are
-        there."""
+        there. The schemas of `tools` stand before messages that are sent as they are."""
         if isinstance(prompt, Blocks) and self._block_tokens in (None, prompt.block_tokens):
             offset = self._scopes.setdefault(prompt.scope, len(self._scopes) + 1) * _IDS
             return tuple(_moved(run, offset) for run in prompt.hash_ids)
-        return tuple(self._chained(self._segments(prompt)))
+        segments = self._segments(prompt)
+        if tools and isinstance(prompt, Scripted):
+            offered = schemas(tools)
+            segments.insert(0, (offered, self._tokens_of(offered)))
+        return tuple(self._chained(segments))
 
     def block_tokens(self, prompt: Prompt) -> int:
         own = prompt.block_tokens if isinstance(prompt, Blocks) else DEFAULT_BLOCK_TOKENS
@@ -68,13 +72,12 @@ class BlockKeys:
         if isinstance(prompt, Pieces):
             return [(piece.stream, piece.num_tokens) for piece in prompt.pieces]
         messages = prompt.messages if isinstance(prompt, Scripted) else prompt.render().messages
-        return [(self._known(message), self._tokens_of(message)) for message in messages]
+        return [(self._known(message), self._tokens_of(words(message))) for message in messages]
 
     def _known(self, message: Message) -> object:
         return (message.role, words(message))
 
-    def _tokens_of(self, message: Message) -> int:
-        text = words(message)
+    def _tokens_of(self, text: str) -> int:
         found = self._tokens.get(text)
         if found is None:
             found = self._tokens[text] = self._count(text)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchsuite.errors import ScenarioError, TraceError
 from benchsuite.workloads import replay
-from benchsuite.workloads.conversation import words
+from benchsuite.workloads.conversation import schemas, words
 from benchsuite.workloads.formats import Azure, Bfcl, Jsonl, Mooncake, TauBench, Weka, chat
 from benchsuite.workloads.formats.base import TraceRow
 from benchsuite.workloads.replay import Recorded
@@ -292,7 +292,9 @@ def test_a_scripted_session_sends_the_recorded_messages():
         for request, at in zip(session.requests, answers, strict=True):
             rendered = request.prompt.render()
             assert list(rendered.messages) == messages[:at]
-            assert rendered.prompt_tokens == sum(BUNDLED.count(words(m)) for m in messages[:at])
+            said = sum(BUNDLED.count(words(m)) for m in messages[:at])
+            assert rendered.prompt_tokens == said + BUNDLED.count(schemas(request.tools))
+            assert request.prompt_tokens == rendered.prompt_tokens
             assert request.max_output_tokens == max(1, BUNDLED.count(words(messages[at])))
             assert len(request.tools) == 5
 
