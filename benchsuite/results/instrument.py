@@ -120,8 +120,8 @@ def shared(data: RunData) -> float:
 
 
 def _all_alone(data: RunData) -> bool:
-    """No chunk came in one read with anything else."""
-    return not data.has_tail.any() and all(piece.is_new_read.all() for piece in data.pieces())
+    """No chunk came in one read with another one."""
+    return all(piece.is_new_read.all() for piece in data.pieces())
 
 
 def others_cpu(clients: tuple[Client, ...]) -> float | None:
@@ -162,18 +162,19 @@ def _kernel_error_s(
     return max(UNTESTED_S, *(client.clock_error_s for client in clients))
 
 
-def waited_s(data: RunData, longest_s: float) -> FloatArray:
+def waited_s(data: RunData, longest_s: float, *, with_tails: bool = True) -> FloatArray:
     """How much earlier than its stamp a chunk may have come, [chunks]; 0 where it came alone.
 
     A read has one stamp, that of its last bytes, and those are no token's where the answer has a
-    tail. The others came after the program had looked the last time, and did not wait longer than
-    `longest_s`: than bytes do (p99 of the client's lag).
+    tail (`with_tails`: which counts). The others came after the program had looked the last time,
+    and did not wait longer than `longest_s`: than bytes do (p99 of the client's lag).
     """
     is_new, at_s = data.is_new_read, data.chunk_s
-    if is_new.all() and not data.has_tail.any():
+    has_tail = data.has_tail & with_tails
+    if is_new.all() and not has_tail.any():
         return np.zeros(len(at_s))
     is_last = np.append(is_new[1:], True)
-    is_last[data.chunk_start[1:][data.has_tail] - 1] = False
+    is_last[data.chunk_start[1:][has_tail] - 1] = False
     starts = np.flatnonzero(is_new)
     seen_s = at_s[starts] + np.nan_to_num(data.chunk_lag_s[starts])
     looked_s = data.per_chunk(data.sent_s)[starts]
@@ -199,11 +200,7 @@ def _user_error_s(clients: tuple[Client, ...], curve: Curve | None, carried: Loa
 def errors(data: RunData, stamp_s: float, sent_s: float) -> dict[str, float]:
     """The bound of each latency, seconds. `stamp_s`, `sent_s`: of the stamps of a read and of a
     sending. An arrival's: the p99 over all chunks, with how long those of shared reads waited."""
-    arrival_s = stamp_s
-    if not data.once(_all_alone):
-        longest_s = data.once(lag_spread).p99 or 0.0
-        late_s = data.gathered(lambda piece: np.maximum(stamp_s, waited_s(piece, longest_s)))
-        arrival_s = float(np.quantile(late_s, 1 - RARE, overwrite_input=True))
+    arrival_s = arrival_error_s(data, stamp_s)
     sent_late_s = Spread.of(data.sent_s - data.due_s - data.connect_s).p99  # None: none was due
     from_due_s = arrival_s + (sent_s if sent_late_s is None else max(sent_late_s, 0.0))
     return {
@@ -219,6 +216,18 @@ def errors(data: RunData, stamp_s: float, sent_s: float) -> dict[str, float]:
     }
 
 
+def arrival_error_s(data: RunData, stamp_s: float, *, with_tails: bool = True) -> float:
+    """Of 99 % of the chunks: their read's stamp, and how long those of shared reads waited."""
+    if data.once(_all_alone) and not (with_tails and data.has_tail.any()):
+        return stamp_s
+    longest_s = data.once(lag_spread).p99 or 0.0
+
+    def late_s(piece: RunData) -> FloatArray:
+        return np.maximum(stamp_s, waited_s(piece, longest_s, with_tails=with_tails))
+
+    return float(np.quantile(data.gathered(late_s), 1 - RARE, overwrite_input=True))
+
+
 def _tpot_error_s(data: RunData, stamp_s: float) -> float:
     """Two stamps, each with its own chance to be late, over the tokens between them: an answer of
     few tokens is off by more than one of many. Both may have waited in a shared read."""
@@ -226,7 +235,7 @@ def _tpot_error_s(data: RunData, stamp_s: float) -> float:
     if not len(chosen):
         return stamp_s
     tokens = tokens_after_first(data)[chosen]
-    if data.once(_all_alone):
+    if data.once(_all_alone) and not data.has_tail.any():
         return over_tokens(((stamp_s, 0.0), (stamp_s, 0.0)), tokens)
     longest_s = data.once(lag_spread).p99 or 0.0
     ends_s = [_ends_waited_s(piece, longest_s) for piece in data.pieces()]
@@ -291,7 +300,8 @@ def _token_times(data: RunData, found: Instrument, limits: Validity) -> list[Che
         return []
     gap_s = float(np.nan_to_num(data.once(median_itl)))
     limit_s = max(limits.client_lag, limits.client_lag_share * gap_s)
-    stamp_s, token_s = found.stamp_error_s, found.error_s["itl"]
+    stamp_s = found.stamp_error_s
+    token_s = arrival_error_s(data, stamp_s, with_tails=False)  # a tail is no sign of slowness
     late = f"stamps of reads may be {_ms(stamp_s)} late (99 %; limit {_ms(limit_s)})"
     shared = f"chunks of shared reads may have come {_ms(token_s)} before their stamp (99 %; limit "
     first_s = Spread.of(ttft(data)[_usable(data)]).p50 or 0.0

@@ -45,7 +45,8 @@ def planned(path: Path) -> list[tuple[int, float]]:
 
 
 def test_a_cluster_of_one_sends_the_schedule(tmp_path: Path) -> None:
-    """All of it, each request when it is due; the cluster ends with the run."""
+    """All of it, each request when it is due; the cluster ends with the run. The server's metrics
+    are read from here meanwhile."""
     path, folder, variables = scenario(tmp_path), tmp_path / "run", environment()
     done = benchsuite("run", path, "--ray", "local", "--out", folder, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,6 +56,7 @@ def test_a_cluster_of_one_sends_the_schedule(tmp_path: Path) -> None:
     assert result.requests.ok == 40
     (only,) = result.nodes
     assert only.sessions == 40
+    assert "server_ttft" in result.summaries
     assert abs(only.clock_offset_s) <= only.clock_uncertainty_s, "one machine has one clock"
 
 

@@ -293,3 +293,14 @@ def test_a_last_token_waited_where_its_read_brought_more() -> None:
     assert waited_s(tailed, 0.1) == pytest.approx([0.0, 0.04])
     assert errors(tailed, 1e-4, 0.0)["tpot"] > errors(alone, 1e-4, 0.0)["tpot"]
     assert errors(tailed, 1e-4, 0.0)["itl"] > errors(alone, 1e-4, 0.0)["itl"] == 1e-4
+
+
+def test_what_a_server_writes_after_the_last_token_makes_no_run_invalid() -> None:
+    """The bound of itl counts it; that the client was slow it does not say."""
+    tokens = ((0.2, 1), (0.25, 1))
+    rows = [kernel(i, chunks=tokens, chunk_lag_s=(0.01, 0.2), has_tail=True) for i in range(9)]
+    data = run(*rows)
+    found = Instrument.of(data, None, (client(),))
+    assert found.error_s["itl"] > 0.01
+    (shared,) = (c for c in checks(data, found, Validity()) if c.name == "shared_reads")
+    assert (shared.value, shared.ok) == (found.stamp_error_s, True)
