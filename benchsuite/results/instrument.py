@@ -22,6 +22,9 @@ from benchsuite.results.spread import Spread
 
 UNTESTED_S: Final = 1e-4  # of a kernel's stamp, p99, where no selftest tells; 36 to 63 us were seen
 RARE: Final = 0.01  # what concerns fewer tokens than this does not move a 99 % bound
+MIN_APART: Final = 30  # answers whose end came apart, to say how long it takes
+LEAST_S: Final = 1e-6  # of waits that are told apart
+NUM_WAITS: Final = 500  # from there to the longest, 2 % apart
 BUSY: Final = 0.9  # quantile of the loads of single seconds that counts as the run's load
 
 
@@ -162,26 +165,50 @@ def _kernel_error_s(
     return max(UNTESTED_S, *(client.clock_error_s for client in clients))
 
 
-def waited_s(data: RunData, longest_s: float, *, with_tails: bool = True) -> FloatArray:
+def waited_s(data: RunData, longest_s: float, tail_s: float) -> FloatArray:
     """How much earlier than its stamp a chunk may have come, [chunks]; 0 where it came alone.
 
-    A read has one stamp, that of its last bytes, and those are no token's where the answer has a
-    tail (`with_tails`: which counts). The others came after the program had looked the last time,
-    and did not wait longer than `longest_s`: than bytes do (p99 of the client's lag).
+    A read has one stamp, that of its last bytes. The chunks before came after the program had
+    looked the last time, and did not wait longer than `longest_s`: than bytes do (p99 of the
+    client's lag). A last token whose read had a tail waited no longer than `tail_s`.
     """
     is_new, at_s = data.is_new_read, data.chunk_s
-    has_tail = data.has_tail & with_tails
-    if is_new.all() and not has_tail.any():
+    tails = data.chunk_start[1:][data.has_tail] - 1
+    if is_new.all() and not (len(tails) and tail_s):
         return np.zeros(len(at_s))
     is_last = np.append(is_new[1:], True)
-    is_last[data.chunk_start[1:][has_tail] - 1] = False
     starts = np.flatnonzero(is_new)
     seen_s = at_s[starts] + np.nan_to_num(data.chunk_lag_s[starts])
     looked_s = data.per_chunk(data.sent_s)[starts]
     same = ~data.is_first_chunk[starts][1:]
     looked_s[1:][same] = seen_s[:-1][same]
     gap_s = at_s - looked_s[np.cumsum(is_new) - 1]
-    return np.where(is_last, 0.0, np.clip(gap_s, 0.0, longest_s))
+    found = np.where(is_last, 0.0, np.clip(gap_s, 0.0, longest_s))
+    found[tails] = np.clip(gap_s[tails], 0.0, tail_s)
+    return found
+
+
+def tail_s(data: RunData) -> float:
+    """How long 99 % of the last tokens with a tail waited for it at most.
+
+    They are joined only if the rest came before the program woke. That both took longer than x has
+    the chance that the rest does (seen where it came apart, which it does the sooner the longer it
+    takes) times that bytes wait for longer; of those with a tail it is so much more than of all.
+    """
+    longest_s = data.once(lag_spread).p99 or 0.0
+    apart = data.ok & ~data.has_tail & (data.num_chunks > 0)
+    if np.count_nonzero(apart) < MIN_APART or longest_s <= LEAST_S:
+        return longest_s
+    rest_s = np.sort((data.finished_s - data.last_token_s)[apart])
+    at_s = np.geomspace(LEAST_S, longest_s, NUM_WAITS)
+    longer, num = np.zeros(NUM_WAITS), 0
+    for piece in data.pieces():
+        lag_s = np.sort(client_lag(piece)[~np.isnan(piece.chunk_lag_s)])
+        longer += len(lag_s) - np.searchsorted(lag_s, at_s)
+        num += len(lag_s)
+    chance = longer / num * (1 - np.searchsorted(rest_s, at_s) / len(rest_s))
+    enough = np.flatnonzero(chance <= RARE * float(data.has_tail[data.ok].mean()))
+    return float(at_s[enough[0]]) if len(enough) else longest_s
 
 
 def _user_error_s(clients: tuple[Client, ...], curve: Curve | None, carried: Load) -> float | None:
@@ -218,12 +245,14 @@ def errors(data: RunData, stamp_s: float, sent_s: float) -> dict[str, float]:
 
 def arrival_error_s(data: RunData, stamp_s: float, *, with_tails: bool = True) -> float:
     """Of 99 % of the chunks: their read's stamp, and how long those of shared reads waited."""
-    if data.once(_all_alone) and not (with_tails and data.has_tail.any()):
+    has_tails = with_tails and bool(data.has_tail.any())
+    if data.once(_all_alone) and not has_tails:
         return stamp_s
     longest_s = data.once(lag_spread).p99 or 0.0
+    most_s = data.once(tail_s) if has_tails else 0.0
 
     def late_s(piece: RunData) -> FloatArray:
-        return np.maximum(stamp_s, waited_s(piece, longest_s, with_tails=with_tails))
+        return np.maximum(stamp_s, waited_s(piece, longest_s, most_s))
 
     return float(np.quantile(data.gathered(late_s), 1 - RARE, overwrite_input=True))
 
@@ -238,15 +267,16 @@ def _tpot_error_s(data: RunData, stamp_s: float) -> float:
     if data.once(_all_alone) and not data.has_tail.any():
         return over_tokens(((stamp_s, 0.0), (stamp_s, 0.0)), tokens)
     longest_s = data.once(lag_spread).p99 or 0.0
-    ends_s = [_ends_waited_s(piece, longest_s) for piece in data.pieces()]
+    most_s = data.once(tail_s)
+    ends_s = [_ends_waited_s(piece, longest_s, most_s) for piece in data.pieces()]
     first_s, last_s = (np.concatenate(column)[chosen] for column in zip(*ends_s, strict=True))
     return over_tokens(((stamp_s, first_s), (stamp_s, last_s)), tokens)
 
 
-def _ends_waited_s(data: RunData, longest_s: float) -> tuple[FloatArray, FloatArray]:
+def _ends_waited_s(data: RunData, longest_s: float, most_s: float) -> tuple[FloatArray, FloatArray]:
     """How long the first and the last chunk of each request waited, [n] each; 0 where none came."""
     first_s, last_s, has_any = np.zeros(len(data)), np.zeros(len(data)), data.num_chunks > 0
-    all_s = waited_s(data, longest_s)
+    all_s = waited_s(data, longest_s, most_s)
     first_s[has_any] = all_s[data.chunk_start[:-1][has_any]]
     last_s[has_any] = all_s[data.chunk_start[1:][has_any] - 1]
     return first_s, last_s
