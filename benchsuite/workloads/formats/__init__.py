@@ -13,6 +13,7 @@ from benchsuite.workloads.formats.mlcommons_agentic import MLCommonsAgentic
 from benchsuite.workloads.formats.mooncake import Mooncake
 from benchsuite.workloads.formats.openhands import OpenHands
 from benchsuite.workloads.formats.otel import Otel
+from benchsuite.workloads.formats.servegen import ClientPool
 from benchsuite.workloads.formats.sharegpt import ShareGPT
 from benchsuite.workloads.formats.swe_agent import SweAgent
 from benchsuite.workloads.formats.tau_bench import TauBench
@@ -32,6 +33,7 @@ TraceFormat = (
     | Bailian
     | Bfcl
     | BurstGPT
+    | ClientPool
     | HuggingFace
     | MLCommonsAgentic
     | OpenHands
@@ -54,6 +56,7 @@ __all__ = [
     "Bailian",
     "Bfcl",
     "BurstGPT",
+    "ClientPool",
     "HuggingFace",
     "Jsonl",
     "MLCommonsAgentic",

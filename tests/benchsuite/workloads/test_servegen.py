@@ -1,6 +1,7 @@
 """Client pools: counts left to chance, burstiness kept, lengths not tied unless asked."""
 
 import json
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from benchsuite.errors import BenchsuiteError
 from benchsuite.request import Session
-from benchsuite.workloads import ServeGen, client_pool, tokenizer
-from benchsuite.workloads.client_pool import Window
+from benchsuite.workloads import ServeGen, Trace, tokenizer
+from benchsuite.workloads.formats import ClientPool, client_pool
+from benchsuite.workloads.formats.client_pool import Window
 
 POOL = Path(__file__).parents[2] / "data" / "servegen_reason.jsonl"
 TOKENIZER = tokenizer.load("bundled")
@@ -55,6 +57,25 @@ def test_a_real_pool_is_played() -> None:
     assert ServeGen(path=str(POOL), duration=9).notes() == (
         "reason_ratio of the pool is not asked of the server",
     )
+
+
+def test_a_pool_as_rows_is_the_workload() -> None:
+    """Times, lengths and clients of one seed, replayed as a trace or asked by the workload."""
+    rows = Trace(source=ClientPool(path=str(POOL), duration=DAY_S, seed=3))
+
+    def asked(sessions: Iterable[Session]) -> list[tuple[object, ...]]:
+        (first, *_) = found = list(sessions)
+        return [
+            (
+                pytest.approx((session.start_s or 0.0) - (first.start_s or 0.0)),
+                session.requests[0].prompt_tokens,
+                session.requests[0].max_output_tokens,
+                session.requests[0].tenant,
+            )
+            for session in found
+        ]
+
+    assert asked(rows.sessions(TOKENIZER, 1)) == asked(drawn(str(POOL), seed=3))
 
 
 def test_counts_vary_as_the_burstiness_says(tmp_path: Path) -> None:
