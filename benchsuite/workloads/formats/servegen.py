@@ -60,12 +60,12 @@ class ClientPool(Spec, frozen=True, tag="servegen"):
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
 
-    path: DataPath
-    duration: Seconds
-    start: Seconds = 0.0
-    rate_scale: Positive = 1.0
-    rank_correlation: Correlation = 0.0
-    seed: int = 0
+    path: DataPath  # the folder, or the JSONL, plain or gzipped
+    duration: Seconds  # of the pool's time from `start` on
+    start: Seconds = 0.0  # in the pool's time
+    rate_scale: Positive = 1.0  # of every client's rate
+    rank_correlation: Correlation = 0.0  # Spearman's, of prompt and output lengths
+    seed: int = 0  # of what is left to chance
 
     def rows(self) -> Iterator[TraceRow]:
         """`line` counts the requests: a pool has none of its own."""
