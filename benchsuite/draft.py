@@ -1,7 +1,8 @@
 """The first scenario for somebody's own server: a few answers become a commented YAML file.
 
-Pure but for `models_of`, which asks the server what it serves, and `recording_of`, which looks into
-a trace. The texts hold no number without a word on where it comes from.
+Pure but for `models_of` and `tokens_for_one`, which ask the server what it serves and how it
+counts, and `recording_of`, which looks into a trace. The texts hold no number without a word on
+where it comes from.
 """
 
 import asyncio
@@ -18,11 +19,13 @@ from benchsuite.errors import EndpointError, ScenarioError
 from benchsuite.fitting.reading import guessed
 from benchsuite.scenario import load
 from benchsuite.spec import seconds
-from benchsuite.workloads import conversion
+from benchsuite.streams import rng
+from benchsuite.workloads import conversion, tokenizer
 from benchsuite.workloads.formats.base import TraceRow
 
 Kind = Literal["chat", "agents", "rag", "reasoning", "images", "replay"]
 ASK_S: Final = 5.0  # for the list of models
+SAMPLE_TOKENS: Final = 256  # of a text that the server counts; its chat template adds a few
 USED: Final = 0.75  # of a context: the server counts with another tokenizer and a chat template
 
 
@@ -54,8 +57,16 @@ class Draft(NamedTuple):
     tpot: str
     api_key_env: str | None = None  # the NAME of the variable that holds the key
     context_tokens: int | None = None
+    tokens_for_one: float = 1.0  # of the server's tokens, to one of the bundled tokenizer's
     data: Path | None = None  # questions, or the trace
     recording: Recording | None = None
+
+    @property
+    def room(self) -> int | None:
+        """The context in tokens of the bundled tokenizer. Up to what USED leaves, nobody looks."""
+        if self.context_tokens is None or self.tokens_for_one * USED <= 1:
+            return self.context_tokens
+        return int(self.context_tokens / self.tokens_for_one)
 
 
 class _Lengths(NamedTuple):
@@ -166,6 +177,35 @@ def models_of(url: str, api_key_env: str | None) -> tuple[Served, ...]:
         raise EndpointError(f"{at}: no list of models: {error}") from error
 
 
+def tokens_for_one(url: str, model: str, api_key_env: str | None) -> float:
+    """How many of its tokens the server counts for one of the bundled tokenizer's, by the usage
+    that it tells of one short request; 1 where it tells none. A byte is a token to some."""
+    words = tokenizer.load("bundled").text(SAMPLE_TOKENS, rng(0, "init"))
+    server = server_of(url, model, api_key_env)
+    message = {"role": "user", "content": words.text}
+    body = {"model": model, "messages": [message], "max_tokens": 1}
+    asked = control.post(
+        server.resource("/chat/completions"),
+        server.request_headers(),
+        msgspec.json.encode(body),
+        server.tls(),
+        ASK_S,
+    )
+    try:
+        answer = msgspec.json.decode(asyncio.run(asked).body, type=_Answered)
+    except (OSError, control.NotHttpError, msgspec.DecodeError):
+        return 1.0  # it lists models, and answers otherwise: the run will say how
+    return answer.usage.prompt_tokens / words.num_tokens
+
+
+class _Usage(Struct):
+    prompt_tokens: int
+
+
+class _Answered(Struct):
+    usage: _Usage
+
+
 class _Listed(Struct):
     data: tuple[Served, ...]
 
@@ -199,7 +239,7 @@ def write(draft: Draft, path: Path) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(written)
     except FileExistsError:
-        raise ScenarioError(f"{path}: is there already; name another with --out") from None
+        raise ScenarioError(f"{path}: is there already; name another file") from None
     try:
         load(path)
     except ScenarioError:
@@ -210,11 +250,17 @@ def write(draft: Draft, path: Path) -> None:
 def text(draft: Draft, folder: Path) -> str:
     """The scenario as YAML, to stand in `folder`."""
     offer = OFFERS[draft.kind]
-    lengths = offer.lengths.within(draft.context_tokens)
+    lengths = offer.lengths.within(draft.room)
     shrunk = ""
     if lengths != offer.lengths:
+        counts = (
+            f",\n# of which the server counts {draft.tokens_for_one:.1f} for one of those below."
+            if draft.room != draft.context_tokens
+            else "."
+        )
         shrunk = (
-            f"\n# Shrunk in proportion to fit the model's context of {draft.context_tokens} tokens."
+            f"\n# Shrunk in proportion to fit the model's context of {draft.context_tokens} tokens"
+            f"{counts}"
         )
     source = "" if draft.kind == "reasoning" and draft.data else f"\n# {offer.source}{shrunk}"
     return f"""\
@@ -277,7 +323,7 @@ def _kind(draft: Draft, lengths: _Lengths, folder: Path) -> list[str]:
         assert draft.recording is not None
         trace = draft.recording
         source = f"{{type: {trace.format}, path: {_quoted(_beside(trace.path, folder))}}}"
-        context = draft.context_tokens
+        context = draft.room
         limits = [
             f"max_prompt_tokens: {max(context // 2, 1)}  # longer ones are clipped",
             f"max_output_tokens: {max(context // 4, 1)}",

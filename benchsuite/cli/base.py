@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 OK: Final = 0
 INVALID: Final = 4
+USAGE: Final = 2
 INTERNAL: Final = 5
 INTERRUPTED: Final = 130
 
@@ -33,12 +34,12 @@ Overrides = Annotated[
 ]
 
 
-def pairs_of(options: list[str]) -> dict[str, str]:
+def pairs_of(options: list[str], option: str = "--set") -> dict[str, str]:
     found = {}
-    for option in options:
-        key, mark, value = option.partition("=")
+    for text in options:
+        key, mark, value = text.partition("=")
         if not mark:
-            raise ScenarioError(f"--set {option}: expected KEY=VALUE")
+            raise ScenarioError(f"{option} {text}: expected KEY=VALUE")
         found[key] = value
     return found
 

@@ -28,9 +28,8 @@ def compare(
         typer.Option("--metric", metavar="NAME", help="What decides, as ttft_p99; several times."),
     ] = [],  # noqa: B006
     min_effect: Annotated[
-        float,
-        typer.Option("--min-effect", min=0.0, max=0.99, help="The least change that matters."),
-    ] = 0.05,
+        str, typer.Option("--min-effect", help="The least change that matters: 5%, or 0.05.")
+    ] = "5%",
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page, too.")
     ] = None,
@@ -53,6 +52,9 @@ def compare(
     from benchsuite.comparison import comparable, page, terminal
     from benchsuite.comparison import compare as comparing
     from benchsuite.comparison import sides as reading
+    from benchsuite.gate.quantities import share_below_1
+
+    least = share_below_1(min_effect, f"--min-effect {min_effect}")
 
     with tempfile.TemporaryDirectory(prefix="benchsuite-") as scratch:
         found = [reading.side(words, Path(scratch)) for words in reading.grouped(sides)]
@@ -64,7 +66,7 @@ def compare(
             + "".join(f"  {reason}\n" for reason in refused)
             + "--force compares them nonetheless"
         )
-    told = comparing.compare(found, differing, metrics=metric, min_effect=min_effect)
+    told = comparing.compare(found, differing, metrics=metric, min_effect=least)
     if html is not None:
         try:
             page.write(told, found, html)

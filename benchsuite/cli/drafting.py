@@ -107,6 +107,7 @@ def init(
         rate, concurrency = _load(asks)
     offer = draft.OFFERS[kind]
     found = next((one for one in served if one.id == model), None)
+    context = None if found is None else found.max_model_len
     draft.write(
         draft.Draft(
             url=url,
@@ -118,7 +119,8 @@ def init(
             ttft=_time(ttft, "--ttft", "Promised time to the first token", asks, offer.ttft),
             tpot=_time(tpot, "--tpot", "Promised time per further token", asks, offer.tpot),
             api_key_env=api_key_env,
-            context_tokens=None if found is None else found.max_model_len,
+            context_tokens=context,
+            tokens_for_one=draft.tokens_for_one(url, model, api_key_env) if context else 1.0,
             data=data,
             recording=recording,
         ),

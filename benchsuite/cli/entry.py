@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from typing import Final
 
 import typer
 
@@ -19,7 +20,7 @@ from benchsuite.cli import (
     sweeping,
     workloads,
 )
-from benchsuite.cli.base import INTERNAL, INTERRUPTED
+from benchsuite.cli.base import INTERNAL, INTERRUPTED, USAGE
 from benchsuite.errors import BenchsuiteError
 
 app = typer.Typer(
@@ -45,6 +46,16 @@ for family in (
     app.add_typer(family.commands)
 
 
+# What the caller named is not there, or is something else; a full disk is another matter.
+_OF_A_PATH: Final = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """A user's mistake prints without a traceback, with its own exit code."""
@@ -56,7 +67,7 @@ def _plain_errors() -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"benchsuite: {where}{error.strerror or error}\n")
-        raise SystemExit(INTERNAL) from None
+        raise SystemExit(USAGE if isinstance(error, _OF_A_PATH) else INTERNAL) from None
     except KeyboardInterrupt:
         sys.stderr.write("benchsuite: interrupted\n")
         raise SystemExit(INTERRUPTED) from None

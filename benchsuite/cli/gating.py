@@ -131,6 +131,11 @@ def ci(
     usual = "smoke" if smoke else "regression" if has_baseline else "slo"
     chosen = one_of(_MODES, mode or usual, "--mode")
     _check(chosen, baseline, has_baseline)
+    if baseline == "command" and not (baseline_set or baseline_server_command or aa):
+        raise ScenarioError(
+            "--baseline command needs what is different of before: --baseline-server-command, or "
+            "--baseline-set (to hold a server to itself: --aa)"
+        )
     stored = Path(baseline.removeprefix("file:")) if baseline.startswith("file:") else None
     if aa and (stored or baseline_set or baseline_server_command not in (None, server_command)):
         raise ScenarioError("--aa holds the server to itself: it takes no baseline")
@@ -148,7 +153,7 @@ def ci(
         "ready_within_s": server_ready_timeout,
         "stored": stored,
         "save_baseline": save_baseline,
-        "told": pairs_of(fingerprint),
+        "told": pairs_of(fingerprint, "--fingerprint"),
         "repeats": repeats or (1 if chosen == "slo" else 7),
         "warmup_runs": warmup_runs if chosen in ("regression", "both") else 0,
         "is_restarted": restart,

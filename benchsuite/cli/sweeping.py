@@ -109,6 +109,7 @@ def sweep(
         exclude=told.exclude,
         repeats=max(repeats, told.repeats),
         seed=load(scenario, settings).seed,
+        source=str(matrix) if matrix else "--vary",
     )
     index = grid.sweep(scenario, settings, points, out, run=run, say=say)
     report.write_sweep(index, out)

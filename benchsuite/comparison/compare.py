@@ -306,7 +306,12 @@ def _shifts(a: Sequence[Run], b: Sequence[Run], is_paired: bool) -> dict[str, tu
 def _notes(a: Sequence[Run], b: Sequence[Run]) -> list[str]:
     """What the reader has to know of these two sides."""
     found = []
-    if min(len(a), len(b)) < 2:
+    if len(a) != len(b) and min(len(a), len(b)) < 2:
+        found.append(
+            "One side has a single run. How far its runs differ is not known, so nothing here is "
+            "better or worse; give it another run."
+        )
+    elif min(len(a), len(b)) < 2:
         found.append(
             "One run a side: intervals are of the requests within these runs. Two runs of an "
             "unchanged server differ by more, so nothing here is better or worse; the runs that it "

@@ -44,7 +44,8 @@ def headline(one: Against) -> str:
         bound = names[0].min_effect * 100 if names else 0.0
         return f"= Equivalent: every declared metric within ±{bound:g} %"
     if min(one.num_baseline, one.num_now) < 2:
-        return "? Inconclusive between runs: one run a side does not tell how far runs differ"
+        side = "a side" if one.num_baseline == one.num_now else "of a side"
+        return f"? Inconclusive between runs: one run {side} does not tell how far runs differ"
     return f"? Inconclusive: {', '.join(each.metric for each in names)}"
 
 

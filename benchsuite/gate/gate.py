@@ -21,9 +21,9 @@ from benchsuite.gate.quantities import (
     Quantity,
     declared,
     quantity,
+    refuse_unknown,
     samples,
     stored_samples,
-    unknown,
 )
 from benchsuite.results.facts import Facts
 from benchsuite.results.result import RunResult
@@ -79,6 +79,8 @@ def gate(asked: Asked, folder: Path, *, run: Run, say: Callable[[str], None]) ->
     now = load(asked.scenario, asked.settings)
     family = declared(asked.metrics, bool(now.slo))
     more = absolute.asked(asked.limits)
+    refuse_unknown("--metric", family if asked.metrics else (), now.slo)
+    refuse_unknown("--limit", [one for one, _ in more], now.slo)
     _refuse_nothing_to_judge(asked, now)
     subjects = _subjects(asked, now)
     before = None if asked.stored is None else stored.Stored.load(asked.stored)
@@ -122,6 +124,11 @@ def _subjects(asked: Asked, now: Scenario) -> dict[Side, Subject]:
         command=asked.baseline_command,
         ready_url=asked.baseline_ready_url,
     )
+    if baseline.command and not of_now.command and baseline.url() == of_now.url():
+        raise ScenarioError(
+            f"both sides are at {of_now.url()}, and --baseline-server-command alone would be asked "
+            "as both: give --server-command, or --baseline-set endpoint.url=ANOTHER"
+        )
     if asked.is_restarted and baseline.command is None and baseline.url() == of_now.url():
         baseline = replace(baseline, command=asked.command)
     return {"baseline": baseline, "now": of_now}
@@ -203,8 +210,6 @@ class _Judge:
 
     def outcome(self, found: Measured) -> Outcome:
         asked, now = self._asked, found.of("now")
-        if problem := unknown((*self._family, *(one for one, _ in self._more)), now):
-            raise ScenarioError(problem)
         compared = _Compared([], ())
         incomparable: tuple[str, ...] = ()
         held: tuple[absolute.Limit, ...] = ()

@@ -30,6 +30,11 @@ def run_all(
     if len(asked) > 1 and any(one.save_baseline for one in asked):
         raise ScenarioError("--save-baseline keeps one scenario; give one")
 
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError(f"--report-dir {folder}: {error.strerror}") from error
+
     def say(text: str) -> None:
         console.print(pages.flat(text), highlight=False, soft_wrap=True, markup=False)
 

@@ -1,11 +1,15 @@
 """Quantity: one number of a run that a gate looks at, such as `ttft_p99`, and how it is judged."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from benchsuite.comparison.verdicts import Samples, Scale
 from benchsuite.errors import ScenarioError
+from benchsuite.metrics import METRICS, bound, of_system
 from benchsuite.metrics.base import Better, Interval
+from benchsuite.metrics.slo import Slos
+from benchsuite.metrics.system import UNTOLD
 from benchsuite.results.result import RunResult
 
 LATENCIES: Final = ("ttft_p50", "ttft_p99", "tpot_p50")
@@ -52,10 +56,16 @@ def min_effects(options: Sequence[str]) -> Mapping[str, float]:
     found = {"": MIN_EFFECT}
     for option in options:
         name, _, text = option.rpartition("=")
-        found[name] = amount(text, f"--min-effect {option}")
-        if not 0 <= found[name] < 1:
-            raise ScenarioError(f"--min-effect {option}: expected at least 0 % and below 100 %")
+        found[name] = share_below_1(text, f"--min-effect {option}")
     return found
+
+
+def share_below_1(text: str, option: str) -> float:
+    """`5%` or `0.05`. Raises ScenarioError, which names the option, for anything else."""
+    value = amount(text, option)
+    if not 0 <= value < 1:
+        raise ScenarioError(f"{option}: expected at least 0 % and below 100 %")
+    return value
 
 
 def amount(text: str, option: str) -> float:
@@ -67,13 +77,16 @@ def amount(text: str, option: str) -> float:
     return value / 100 if text.strip().endswith("%") else value
 
 
-def unknown(family: Iterable[Quantity], results: Sequence[RunResult]) -> str | None:
-    """A complaint about a metric that no run has and none says why, such as a misspelt one."""
-    known = {name for one in results for name in (*one.summaries, *one.absent)}
-    for one in family:
-        if results and one.metric not in known:
-            return f"--metric {one.name}: no run has a metric {one.metric!r}"
-    return None
+def refuse_unknown(option: str, asked: Iterable[Quantity], slos: Slos) -> None:
+    """Before anything is measured: ScenarioError for a metric that no run with these SLOs has."""
+    known = {one.name for one in METRICS + of_system(slos, UNTOLD) + bound(slos)}
+    for one in asked:
+        if one.metric not in known:
+            near = get_close_matches(one.metric, known, 1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise ScenarioError(
+                f"{option} {one.name}: no metric {one.metric!r}{hint} (benchsuite list metrics)"
+            )
 
 
 def samples(

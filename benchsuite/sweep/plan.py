@@ -128,9 +128,12 @@ def points(
     exclude: Sequence[dict[str, Any]] = (),
     repeats: int = 1,
     seed: int = 0,
+    source: str = "--vary",
 ) -> tuple[Point, ...]:
     """Every run, in the order in which they are made: repeat after repeat, each shuffled anew, so
-    that a server that warms up or ages favours no point. Raises ScenarioError if none is left."""
+    that a server that warms up or ages favours no point. Raises ScenarioError, which names the
+    `source`, for a key without values, an exclusion that can hit nothing, or if none is left."""
+    _refuse_void(varied, exclude, source)
     doubled = [one.key for one in varied if [other.key for other in varied].count(one.key) > 1]
     if doubled:
         raise ScenarioError(f"{doubled[0]} is varied twice")
@@ -149,6 +152,20 @@ def points(
         for repeat in range(repeats)
         for at in rng(seed, "sweep", repeat).permutation(len(unique)).tolist()
     )
+
+
+def _refuse_void(varied: Sequence[Axis], exclude: Sequence[dict[str, Any]], source: str) -> None:
+    for one in varied:
+        if not one.values:
+            raise ScenarioError(f"{source}: vary.{one.key}: expected at least one value")
+    known = [one.key for one in varied]
+    for at, excluded in enumerate(exclude):
+        for key in excluded:
+            if key not in known:
+                raise ScenarioError(
+                    f"{source}: exclude[{at}].{key}: expected a key that is varied "
+                    f"({', '.join(known) or 'none is'})"
+                )
 
 
 def _yaml(value: Any) -> str:

@@ -51,6 +51,8 @@ def test_export_writes_to_a_file(folder: Path, tmp_path: Path) -> None:
         (("export", "RUN", "--to", "excel"), "expected one of vllm"),
         (("import", str(DATA.parent / "gsm8k.jsonl")), "not a record of AIPerf"),
         (("import", str(DATA.parent / "README.md")), "not a result file of"),
+        (("ci", "x.yaml", "--baseline", "command"), "needs what is different of before"),
+        (("ci", "x.yaml", "--fingerprint", "570"), "--fingerprint 570: expected KEY=VALUE"),
         (("sweep", "x.yaml", "--goodput", "--vary", "a=1", "--out", "x"), "takes no --vary"),
     ],
 )
@@ -58,3 +60,19 @@ def test_mistakes_are_told(folder: Path, words: tuple[str, ...], told: str) -> N
     with pytest.raises(Exception, match=told) as caught:
         invoked(*(str(folder) if word == "RUN" else word for word in words))
     assert isinstance(caught.value, ScenarioError) or "AIPerf" in told
+
+
+def test_a_path_that_is_not_there_is_the_caller_s_mistake(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nowhere = str(tmp_path / "no" / "v.json")
+    monkeypatch.setattr(
+        "sys.argv", ["benchsuite", "export", str(folder), "--to", "vllm", "--out", nowhere]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert f"{nowhere}: No such file" in capsys.readouterr().err

@@ -68,6 +68,23 @@ def test_what_is_written_runs_unchanged(
     assert set(status) == {"ok"}
 
 
+def test_lengths_are_in_what_the_server_counts(tmp_path: Path) -> None:
+    """To a model of bytes a prompt is five times as long: it is shrunk, and the file says why."""
+    listed = b'{"data": [{"id": "bytes", "max_model_len": 4096}]}'
+    told = b'{"usage": {"prompt_tokens": %d}}' % (draft.SAMPLE_TOKENS * 5)
+    steps = [
+        (Step(answer("200 OK", body, "Content-Type: application/json")),) for body in (listed, told)
+    ]
+    path = tmp_path / "mine.yaml"
+    with served(Script(steps[0], end="close"), Script(steps[1], end="close")) as server:
+        invoked(path, "--url", server.url, *ASKED)
+        sent = [one.path for one in server.requests]
+    assert sent == ["/v1/models", "/v1/chat/completions"]
+    assert "context of 4096 tokens,\n# of which the server counts 5.0" in path.read_text()
+    workload = load(path).workload
+    assert workload.prompt_tokens.max + workload.output_tokens.max <= 4096 / 5
+
+
 def test_a_model_is_found_and_its_context_is_kept(engine: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     invoked(path, "--url", engine, "--kind", "rag", "--rate", "1")

@@ -156,6 +156,8 @@ def test_every_peer_s_file_is_read(name: str) -> None:
         (("RUN", "RUN", "vs", "RUN"), "named twice"),
         (("RUN", "RUN", "--html", "EMPTY"), "--html .*/empty: Is a directory"),
         (("RUN", "RUN", "--metric", "tttf"), "no run has a metric 'tttf'"),
+        (("RUN", "RUN", "--min-effect", "500%"), "--min-effect 500%: expected at least 0 %"),
+        (("RUN", "RUN", "--min-effect", "much"), "'much' is no number"),
     ],
 )
 def test_mistakes_are_told(runs: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:

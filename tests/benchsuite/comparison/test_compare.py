@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from benchsuite.comparison.compare import FEW_PAIRS, Comparison, compare, overall, paired, quantity
 from benchsuite.comparison.sides import Side
+from benchsuite.comparison.words import headline
 from benchsuite.errors import ScenarioError
 from tests.benchsuite.comparison.sides_of import run, side
 
@@ -48,7 +49,10 @@ def test_one_run_a_side_is_inconclusive_however_far_apart(a: float, b: float) ->
 
 def test_one_run_against_many_is_inconclusive_too() -> None:
     """How far runs of the one side differ is not known."""
-    assert compare([side("a", [1.0, 1.01, 0.99, 1.0]), side("b", [9.0])], ()).word == "inconclusive"
+    found = compare([side("a", [1.0, 1.01, 0.99, 1.0]), side("b", [9.0])], ())
+    assert found.word == "inconclusive"
+    assert "give it another run" in found.against[0].notes[0]
+    assert "one run of a side" in headline(found.against[0])
 
 
 @pytest.mark.parametrize("first_seed", [1, 100])

@@ -182,8 +182,23 @@ def test_limits_alone(scenario: Path, tmp_path: Path) -> None:
 def test_there_must_be_something_to_judge(scenario: Path, tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="needs limits"):
         gated(asked(scenario, mode="slo", settings=("slo={}",)), tmp_path / "out")
-    with pytest.raises(ScenarioError, match="no run has a metric 'tfft'"):
-        gated(asked(scenario, repeats=2, metrics=("tfft_p50",)), tmp_path / "out")
+    run = Runs()
+    for option, wrong in (
+        ("--metric", {"metrics": ("tfft_p50",)}),
+        ("--limit", {"limits": ("tfft_p50=1s",)}),
+    ):
+        with pytest.raises(
+            ScenarioError, match=f"{option} tfft_p50: no metric 'tfft', did you mean 'ttft'"
+        ):
+            gated(asked(scenario, repeats=2, **wrong), tmp_path / "out", run)
+    assert not run.scenarios, "nothing was measured first"
+    at_one_address = ("endpoint={type: openai_chat, url: 'http://127.0.0.1:1', model: m}",)
+    with pytest.raises(ScenarioError, match="would be asked as both: give --server-command"):
+        gated(
+            asked(scenario, settings=at_one_address, baseline_command="serve"),
+            tmp_path / "out",
+            run,
+        )
 
 
 def test_smoke_sends_ten_requests(scenario: Path, tmp_path: Path) -> None:

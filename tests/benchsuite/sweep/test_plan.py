@@ -73,6 +73,12 @@ def test_nothing_left_or_varied_twice_is_an_error() -> None:
         points([Axis("a", ("1",))], exclude=[{"a": 1}])
     with pytest.raises(ScenarioError, match="varied twice"):
         points([RATE, RATE])
+    with pytest.raises(ScenarioError, match=r"m.yaml: vary.a: expected at least one value"):
+        points([Axis("a", ())], source="m.yaml")
+    with pytest.raises(
+        ScenarioError, match=r"m.yaml: exclude\[1\].b: expected a key that is varied"
+    ):
+        points([Axis("a", ("1",))], exclude=[{"a": 2}, {"a": 1, "b": 1}], source="m.yaml")
 
 
 def test_a_matrix_file(tmp_path: Path) -> None:
