@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchsuite.metrics.statistics import most_by_chance
+from benchsuite.results.instrument import RARE
 from tests.end_to_end.commands import benchsuite, scenario
 
 LOGGED = (
@@ -28,7 +30,10 @@ def test_latencies_lie_within_their_bounds_of_the_engines_log(tmp_path: Path) ->
     for held in found["latencies"].values():
         assert held["sure"]["p50"] <= held["bound_s"]
         assert held["error"]["p50"] < 1e-3
-    within = [held["sure"]["p99"] <= held["bound_s"] for held in found["latencies"].values()]
+    within = [
+        held["num_beyond"] <= most_by_chance(held["sure"]["n"], RARE)
+        for held in found["latencies"].values()
+    ]
     assert found["latencies"]["icl"]["error"]["n"] == 40 * 7
     assert told.returncode == (0 if all(within) else 4)
     assert "surely p99" in benchsuite("truth", folder).stdout
