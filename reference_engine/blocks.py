@@ -73,6 +73,11 @@ class BlockPool:
         return len(self._free) + len(self._idle)
 
     @property
+    def forgets(self) -> bool:
+        """Whether content is dropped for its age."""
+        return self._idle_s is not None
+
+    @property
     def usage(self) -> float:
         """Share of blocks that sequences refer to."""
         return 1.0 - self.free_blocks / self.num_blocks

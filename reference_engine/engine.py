@@ -189,6 +189,7 @@ class Engine:
 
         A reader that leaves early (break and aclose, or its task cancelled) cancels the sequence.
         """
+        self._catch_up(is_watched=True)
         outputs = sequence.output_ids
         position = 0
         try:
@@ -217,9 +218,14 @@ class Engine:
 
     def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
         if sequence.finish_reason is None:
+            self._catch_up()
             sequence.finish(reason, self._loop.time(), error)
             for worker in self.workers:
                 worker.drop(sequence)
+
+    def _catch_up(self, *, is_watched: bool = False) -> None:
+        for worker in self.workers:
+            worker.runs.catch_up(is_watched=is_watched)
 
     def refuse(self, why: str) -> None:
         """Take no new sequences; those that are here go on."""
@@ -234,6 +240,7 @@ class Engine:
 
     def metrics(self) -> str:
         """The text of /metrics."""
+        self._catch_up()
         workers = self.workers
         gauges = Gauges(
             running=sum(len(worker.running) for worker in workers),
@@ -295,6 +302,7 @@ class Engine:
     def _close(self, why: str, reason: FinishReason) -> None:
         self._closed = self._closed or why
         now_s = self._loop.time()
+        self._catch_up()
         for worker in self.workers:
             for sequence in worker.sequences():
                 if sequence.finish_reason is None:

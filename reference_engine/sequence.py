@@ -227,6 +227,14 @@ class Sequence:
         elif self.waiter is not None:
             self.notify()
 
+    def append_all(self, tokens: list[int], at_s: list[float]) -> None:
+        """Take several of which none is the last."""
+        self.output_ids += tokens
+        self.last_token_s = at_s[-1]
+        if self.output_s is not None:
+            self.output_s += at_s
+        self.notify()
+
     def finish(self, reason: FinishReason, now_s: float, error: str | None = None) -> None:
         """End it once and for all, and tell whoever waits for its tokens."""
         self.finish_reason = reason

@@ -7,6 +7,7 @@ the same program gives the same times on every machine.
 import asyncio
 import selectors
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
@@ -21,13 +22,16 @@ class _JumpingSelector(selectors.DefaultSelector):
     """Turns the loop's wait for the next timer into a jump of its clock."""
 
     now_s = 0.0
+    next_s: Callable[[], float]  # when the next timer is due
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Advance by `timeout`. Files are not looked at, but for the loop's own wake-up pipe (other
-        threads, signals) before it is told that nothing will ever happen.
+        """Advance to the next timer, `timeout` ahead, to the last bit. Files are not looked at, but
+        for the loop's own wake-up pipe (other threads, signals) before it is told that nothing
+        will ever happen.
         """
         if timeout is not None:
-            self.now_s += timeout
+            if timeout > 0:
+                self.now_s = self.next_s()
             return []
         events = super().select(0)
         if not events:
@@ -48,15 +52,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        self._jumping.next_s = lambda: self._scheduled[0].when()
 
     def skip(self, delay_s: float) -> bool:
         """What `await asyncio.sleep(delay_s)` does, at once, if nothing else could happen
         meanwhile; whether it was so. To the last bit where the sleep would have ended."""
-        end_s = self.time() + delay_s
+        return self.skip_to(self.time() + delay_s)
+
+    def skip_to(self, end_s: float) -> bool:
+        """As `skip`, to a given time."""
         next_s = self._scheduled[0].when() if self._scheduled else inf
         if self._ready or next_s <= end_s + _CLOSE_S:
             return False
-        self._jumping.now_s += end_s - self._jumping.now_s
+        self._jumping.now_s = end_s
         return True
 
     def is_stuck(self) -> bool:

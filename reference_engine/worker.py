@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from reference_engine.arrivals import Arrivals, insert
 from reference_engine.blocks import BlockPool, HeldBlocks, blocks_needed
+from reference_engine.decode_runs import DecodeRuns
 from reference_engine.emit_log import EmitLog
 from reference_engine.executors.base import StepExecutor
 from reference_engine.policies.base import Role, SchedulingPolicy, WorkerView
@@ -76,6 +77,8 @@ class Worker:
         self._emit_log = emit_log
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        foresight = executor.foresight if emit_log is None else None
+        self.runs = DecodeRuns(foresight, self.pool, stats, self._wake)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence, behind all that are as urgent."""
@@ -122,6 +125,7 @@ class Worker:
 
     def view(self) -> WorkerView:
         """What the policy sees: the live containers, to be looked at only."""
+        self.runs.catch_up()
         return WorkerView(
             role=self.role,
             waiting=self.waiting,
@@ -165,7 +169,9 @@ class Worker:
             if step.prefill or step.decode or step.encode:
                 await self._carry_out(step)
                 while self._goes_on(step):
-                    await self._carry_out(self._prepare(step))
+                    step = self._prepare(step)
+                    if not await self.runs.ride(step):
+                        await self._carry_out(step)
             read = self.reading.end()
             if self.role is not Role.ANY:
                 await self._send_on_all(read)

@@ -41,7 +41,7 @@ FLOORS = {
         {"server", "calibration", ""},  # the public face: Engine, EngineConfig, SamplingParams
         {"engine"},
         {"worker", "config"},
-        {"swap"},  # the part of a worker in host memory
+        {"swap", "decode_runs"},  # parts of a worker: in host memory; steps foreseen
         {"arrivals"},  # the half of a worker that others fill
         {"policies", "executors", "behaviour", "timeouts", "reading"},
         {"step", "blocks", "model", "stats", "emit_log", "encoder_cache"},

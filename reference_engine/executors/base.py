@@ -3,8 +3,23 @@
 from collections.abc import Sequence as Seq
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reference_engine.sequence import Sequence
 from reference_engine.step import Step, StepOutput
+
+
+class Foresight(Protocol):
+    """What an executor knows of steps to come that computes nothing."""
+
+    def decode_times_s(self, step: Step, num_steps: int) -> NDArray[np.float64]:
+        """How long each of `num_steps` decodes takes, the first of them `step`, [steps]."""
+        ...
+
+    def next_tokens(self, sequence: Sequence, num_tokens: int) -> list[int]:
+        """Ids that will be sampled next, of a sequence without a guide, [num_tokens]."""
+        ...
 
 
 class StepExecutor(Protocol):
@@ -24,6 +39,11 @@ class StepExecutor(Protocol):
     @property
     def looks_ahead(self) -> bool:
         """Whether a decode is begun before it is asked for, if there is a block for its token."""
+        ...
+
+    @property
+    def foresight(self) -> Foresight | None:
+        """What is known of steps beforehand; None of those that compute."""
         ...
 
     async def execute(self, step: Step) -> StepOutput:

@@ -17,21 +17,24 @@ kernels, rows of the input embedding, the sampling of a token from its logits.
 
 from collections import Counter
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reference_engine.specs import DeviceSpec, EncoderShape, ModelShape, encoder_shape
 from reference_engine.step import Step
 
+Number = TypeVar("Number", float, NDArray[np.float64])  # of one step, or of each of several
 
-class LayerLoad(NamedTuple):
+
+class LayerLoad(NamedTuple, Generic[Number]):
     """What passes through each of `num_layers` layers of a step."""
 
     num_layers: int
     tokens: int  # T
-    context_pairs: int  # C: for each token the entries it attends to, itself included, summed
-    kv_read_tokens: (
-        int  # R: entries read from memory; a prefill reads its context once, not per token
-    )
+    context_pairs: Number  # C: for each token the entries it attends to, itself included, summed
+    kv_read_tokens: Number  # R: entries read; a prefill reads its context once, not per token
 
 
 class Cost(NamedTuple):
@@ -67,7 +70,25 @@ def step_cost(step: Step, shape: ModelShape) -> Cost:
     return Cost(flops, moved)
 
 
-def layer_flops(load: LayerLoad, shape: ModelShape) -> float:
+def decode_times_s(
+    step: Step, num_steps: int, shape: ModelShape, device: DeviceSpec
+) -> NDArray[np.float64]:
+    """What `step_cost` and `time_s` give, to the last bit, for `num_steps` decodes of which each
+    goes on from the one before, the first of them `step`, [steps]."""
+    computed = np.array([[work.sequence.num_computed_tokens] for work in step.decode], np.float64)
+    known = computed + np.arange(num_steps)  # tokens, [sequences, steps]
+    flops = moved = np.zeros(num_steps)
+    for window, num_layers in Counter(shape.windows or (0,) * shape.num_layers).items():
+        reads = (np.minimum(known, window - 1) if window else known).sum(axis=0)
+        load = LayerLoad(num_layers, len(known), reads + len(known), reads)
+        flops = flops + num_layers * layer_flops(load, shape)
+        moved = moved + num_layers * layer_bytes(load, shape)
+    flops = flops + 2.0 * len(known) * shape.head_params
+    moved = moved + shape.head_params * shape.dtype_bytes
+    return np.maximum(flops / device.peak_flops_per_s, moved / device.bytes_per_s)
+
+
+def layer_flops(load: LayerLoad[Number], shape: ModelShape) -> Number:
     """2 T (A + D E + max(1, k) F) + 4 H h C: a multiply and an add per weight and token; scores and
     their weighted sum for each query-context pair.
     """
@@ -82,7 +103,7 @@ def encoder_flops(num_rows: int, encoder: EncoderShape) -> float:
     return encoder.num_layers * (dense + 4.0 * encoder.hidden_size * num_rows**2)
 
 
-def layer_bytes(load: LayerLoad, shape: ModelShape) -> float:
+def layer_bytes(load: LayerLoad[Number], shape: ModelShape) -> Number:
     """b (A + D E + 2 K h (R + T)) + distinct f: weights once, KV read, and written for T."""
     weights = shape.attention_params + shape.router_params
     kv_entries = load.kv_read_tokens + load.tokens
@@ -107,7 +128,7 @@ def num_sampled(step: Step, num_layers: int) -> int:
     return len(step.decode) + sum([work.samples(num_layers) for work in step.prefill])
 
 
-def layer_loads(step: Step, shape: ModelShape) -> list[LayerLoad]:
+def layer_loads(step: Step, shape: ModelShape) -> list[LayerLoad[float]]:
     """The step cut into sets of layers that all see the same tokens through the same window.
 
     Decodes pass every layer, a prefill its own range: one run, unless prefills differ in layers.

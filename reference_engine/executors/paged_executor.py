@@ -56,6 +56,7 @@ class PagedExecutor(TorchExecutor):
     """One worker's model, pages and thread, on a GPU; for tests also under Triton's interpreter."""
 
     looks_ahead = True
+    foresight = None
 
     def _load(
         self, source: ModelSource, capacity: Capacity, number_type: str, place: torch.device

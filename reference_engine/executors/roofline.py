@@ -8,8 +8,10 @@ from collections.abc import Sequence as Seq
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from reference_engine.executors.costs import step_cost
+from reference_engine.executors.base import Foresight
+from reference_engine.executors.costs import decode_times_s, step_cost
 from reference_engine.sequence import Sequence
 from reference_engine.specs import DeviceSpec, ModelShape
 from reference_engine.step import Step, StepOutput
@@ -72,6 +74,26 @@ class RooflineExecutor:
             overhead_s += self._overhead_per_sequence_s * num_sequences
         return step_cost(step, self._shape).time_s(self._device) + overhead_s
 
+    @property
+    def foresight(self) -> Foresight:
+        return self
+
+    def decode_times_s(self, step: Step, num_steps: int) -> NDArray[np.float64]:
+        """As `step_time_s` of each."""
+        overhead_s = self._overhead_s
+        if self._overhead_per_sequence_s:
+            overhead_s += self._overhead_per_sequence_s * len(step.decode)
+        return decode_times_s(step, num_steps, self._shape, self._device) + overhead_s
+
+    def next_tokens(self, sequence: Sequence, num_tokens: int) -> list[int]:
+        """As `_token` of each."""
+        first = sequence.num_prompt_tokens + len(sequence.output_ids)
+        mixed = np.arange(first, first + num_tokens, dtype=np.uint64)
+        mixed *= np.uint64(_POSITION_STRIDE)  # modulo 2^64, as `_MASK` does
+        mixed += np.uint64((self._seed_of(sequence) * _SEED_STRIDE) & _MASK)
+        mixed ^= mixed >> np.uint64(31)
+        return list(map(int, mixed % np.uint64(self._vocab_size)))
+
     async def execute(self, step: Step) -> StepOutput:
         await self._sleep(self.step_time_s(step))
         sequences = [work.sequence for work in step.decode]
@@ -124,13 +146,14 @@ class RooflineExecutor:
     def close(self) -> None:
         """Nothing is held."""
 
+    def _seed_of(self, sequence: Sequence) -> int:
+        seed = sequence.params.seed
+        return self._seed + sequence.id if seed is None else seed
+
     def _token(self, sequence: Sequence) -> int:
         """Id of the next token: (seed, position) mixed and cut to what may come."""
-        seed = sequence.params.seed
-        if seed is None:
-            seed = self._seed + sequence.id
         position = sequence.num_prompt_tokens + len(sequence.output_ids)
-        mixed = (seed * _SEED_STRIDE + position * _POSITION_STRIDE) & _MASK
+        mixed = (self._seed_of(sequence) * _SEED_STRIDE + position * _POSITION_STRIDE) & _MASK
         mixed ^= mixed >> 31
         allowed = None if sequence.guide is None else sequence.guide.allowed()
         if allowed is None:

@@ -53,6 +53,7 @@ class TorchExecutor:
 
     has_logits = True
     looks_ahead = False
+    foresight = None
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
 """Virtual time's short cuts change nothing: tokens told in one go, steps that need no event loop,
-plans that are not made again."""
+decodes taken in together, plans that are not made again."""
 
 from pathlib import Path
 
@@ -9,7 +9,9 @@ from rich.console import Console
 
 from benchsuite import runner
 from benchsuite.scenario import load
+from reference_engine.decode_runs import DecodeRuns
 from reference_engine.server.choices import Choices
+from reference_engine.step import Step
 from reference_engine.virtual_time import VirtualTimeLoop
 from reference_engine.worker import Worker
 
@@ -52,7 +54,16 @@ def test_records_are_those_of_every_step_and_token_by_itself(
     path.write_text(SCENARIO)
     scenario = load(path, (f"endpoint.engine.policy={policy}",))
     quiet = Console(quiet=True)
+    rides: list[bool] = []
+    ride = DecodeRuns.ride
+
+    async def counted(runs: DecodeRuns, step: Step) -> bool:
+        rides.append(await ride(runs, step))
+        return rides[-1]
+
+    monkeypatch.setattr(DecodeRuns, "ride", counted)
     runner.run(scenario, tmp_path / "short", console=quiet)
+    assert sum(rides) > 20, "hardly any decodes were taken in together"
 
     async def never(_: Choices) -> bool:
         return False
@@ -74,3 +85,7 @@ def test_records_are_those_of_every_step_and_token_by_itself(
     ]
     assert any(cut), "none was cut off in the midst of its answer"
     assert short.equals(long)
+    seen, seen_long = (
+        pq.read_table(tmp_path / name / "telemetry.parquet") for name in ("short", "long")
+    )
+    assert seen.equals(seen_long), "the engine's counters differ"

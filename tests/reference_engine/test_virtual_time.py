@@ -90,6 +90,23 @@ def test_a_skip_is_a_sleep_during_which_nothing_happens() -> None:
     assert run_virtually(skipping) == run_virtually(main)
 
 
+def test_the_clock_lands_on_timers_to_the_last_bit() -> None:
+    """Whatever else wakes the loop on the way."""
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        for number in range(50):
+            loop.call_later(number * 0.0317, str)
+        times = [loop.time()]
+        for delay_s in (0.1, 0.2, 1e-3 / 3, 0.7):
+            await asyncio.sleep(delay_s)
+            times.append(loop.time())
+        return times
+
+    expected = [0.0, 0.1, 0.1 + 0.2, 0.1 + 0.2 + 1e-3 / 3, 0.1 + 0.2 + 1e-3 / 3 + 0.7]
+    assert run_virtually(main) == expected
+
+
 def test_who_only_looks_on_can_tell_that_nothing_else_will_happen() -> None:
     """A timer of its own would hide the deadlock; cancelled ones do not count."""
 
