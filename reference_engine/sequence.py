@@ -70,6 +70,10 @@ class TokenLogprobs(NamedTuple):
     likeliest: tuple[tuple[int, float], ...]  # ids with theirs, likeliest first
 
 
+class GuideError(Exception):
+    """The guide cannot follow the answer any further; the text says why."""
+
+
 class Guide(Protocol):
     """Which tokens an answer may go on with. Follows one sequence; has its state."""
 
@@ -83,7 +87,7 @@ class Guide(Protocol):
         ...
 
     def advance(self, token: int) -> None:
-        """Take the token that came."""
+        """Take the token that came. Raises GuideError."""
         ...
 
 
@@ -218,7 +222,11 @@ class Sequence:
             self.output_s.append(now_s)
         is_last = token in self.stop_ids
         if self.guide is not None:
-            self.guide.advance(token)
+            try:
+                self.guide.advance(token)
+            except GuideError as error:
+                self.finish("error", now_s, str(error))
+                return
             is_last |= self.guide.is_complete and not self.params.ignore_eos
         if is_last and len(outputs) >= self.params.min_tokens:
             self.finish("stop", now_s)

@@ -102,7 +102,7 @@ LIBRARIES = {
     "httpx": set[str](),  # loading it takes as long as a short run; endpoints/control.py has a GET
     "PIL": {"benchsuite/workloads/pictures.py", "reference_engine/server/media.py"},
     "math_verify": {"benchsuite/metrics/quality.py"},
-    "jsonschema": {"benchsuite/tools/check.py"},
+    "jsonschema": {"benchsuite/tools/check.py", "reference_engine/server/grammar.py"},
     "llguidance": {"reference_engine/server/grammar.py"},
     "plotly": set[str](),  # its script draws; its Python classes take longer than all metrics
     "tokenizers": {"benchsuite/workloads/tokenizer.py", "reference_engine/server/tokenizer.py"},

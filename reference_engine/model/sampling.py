@@ -131,7 +131,7 @@ def penalise(logits: Tensor, sequence: Sequence) -> None:
         seen = torch.tensor(sorted({*sequence.prompt_ids, *sequence.output_ids}))
         seen = seen[seen < vocab].to(logits.device)
         values = logits[seen]
-        factor = params.repetition_penalty
+        factor = min(max(params.repetition_penalty, 1e-30), 1e30)  # or a row would not be finite
         logits[seen] = torch.where(values > 0, values / factor, values * factor)
     if sequence.output_ids:
         outputs = torch.tensor(sequence.output_ids, device=logits.device)

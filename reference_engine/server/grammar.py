@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from math import ceil, floor
 from typing import Any, Final
 
+import jsonschema
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
+from reference_engine.sequence import GuideError
 from reference_engine.server.tokenizer import Tokenizer
 from reference_engine.server.tool_calls import call_opening
 
@@ -41,8 +43,11 @@ class Grammars:
     def guide(self, grammar: str, start: int = 0) -> "GrammarGuide":
         """Holds an answer to `grammar` from output token `start` on. Raises GrammarError."""
         matcher = LLMatcher(self._tokens, grammar, log_level=0)
-        if matcher.is_error():
-            raise GrammarError(matcher.get_error().partition("\n")[0])
+        begun = matcher.deep_copy()  # does what must come first ever end?
+        begun.consume_tokens(begun.compute_ff_tokens())
+        for one in (matcher, begun):
+            if one.is_error():
+                raise GrammarError(_first_line(one))
         return GrammarGuide(matcher, self._size, self._spaces, start)
 
 
@@ -60,22 +65,27 @@ class GrammarGuide:
 
     @property
     def is_complete(self) -> bool:
-        return bool(self._matcher.is_stopped())
+        return bool(self._matcher.is_stopped() and not self._matcher.is_error())
 
     def allowed(self) -> NDArray[np.bool_] | None:
         if self._free_left:
             return None
         if self.is_complete:
             return self._spaces
+        if self._matcher.is_error():
+            return None  # `advance` tells
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         return np.unpackbits(bits, count=self._size, bitorder="little").view(np.bool_)
 
     def advance(self, token: int) -> None:
         if self._free_left:
             self._free_left -= 1
-        elif not self.is_complete:
-            taken = self._matcher.consume_token(token)
-            assert taken, f"token {token} was not allowed: {self._matcher.get_error()}"
+        elif not self.is_complete and not self._matcher.consume_token(token):
+            raise GuideError(_first_line(self._matcher))
+
+
+def _first_line(matcher: LLMatcher) -> str:
+    return str(matcher.get_error()).partition("\n")[0]
 
 
 class _Vocabulary:
@@ -116,26 +126,42 @@ class _Vocabulary:
         return ids
 
 
+def check_schema(schema: Schema) -> None:
+    """Raises GrammarError if it is no JSON schema (draft 2020-12, unless it names another)."""
+    named = isinstance(schema.get("$schema", ""), str)
+    kind = jsonschema.validators.validator_for(schema if named else {})
+    try:
+        kind.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise GrammarError(f"{error.json_path}: {error.message[:200]}") from error
+    except RecursionError as error:
+        raise GrammarError("the schema is nested too deeply") from error
+
+
 def schema_grammar(schema: Schema) -> str:
     """JSON that satisfies `schema`, without white space. Raises GrammarError."""
     try:
         return LLMatcher.grammar_from_json_schema(
             dict(schema), overrides={"whitespace_flexible": False}
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GrammarError(str(error)) from error
 
 
 def call_grammar(functions: Mapping[str, Schema]) -> str:
     """`{"name":NAME,"arguments":ARGUMENTS}` with one of the functions and what its schema takes.
 
-    Each schema stays a document of its own, so its references keep their meaning.
+    Each schema stays a document of its own, so its references keep their meaning. Raises
+    GrammarError.
     """
     lines = ["start: " + " | ".join(f"call{i}" for i in range(len(functions)))]
     for i, (name, schema) in enumerate(functions.items()):
         guided = {**schema, "x-guidance": {"whitespace_flexible": False}}
         opening = json.dumps(call_opening(name))
-        lines.append(f'call{i}: {opening} %json {json.dumps(guided)} "}}"')
+        try:
+            lines.append(f'call{i}: {opening} %json {json.dumps(guided)} "}}"')
+        except (ValueError, RecursionError) as error:
+            raise GrammarError(str(error)) from error
     return LLMatcher.grammar_from_lark("\n".join(lines))
 
 

@@ -71,14 +71,21 @@ class Planner:
         return self._behaviour.reasoning_tokens(effort, seed, prompt_ids)
 
     def _caller(self, functions: Mapping[str, Mapping[str, Any]], start: int) -> Guide:
-        from reference_engine.server.grammar import GrammarError, bounded, call_grammar
+        from reference_engine.server.grammar import (
+            GrammarError,
+            bounded,
+            call_grammar,
+            check_schema,
+        )
 
         # Unless they are asked for, no arguments but those named, as in OpenAI's strict mode.
         closed = {"type": "object", "additionalProperties": False}
         schemas = {name: {**closed, **schema} for name, schema in functions.items()}
-        if self._is_random:
-            schemas = {name: bounded(schema) for name, schema in schemas.items()}
         try:
+            for schema in schemas.values():
+                check_schema(schema)
+            if self._is_random:
+                schemas = {name: bounded(schema) for name, schema in schemas.items()}
             return self.grammars.guide(call_grammar(schemas), start)
         except GrammarError as error:
             raise ApiError(400, f"tools: {error}", param="tools") from error
@@ -86,14 +93,20 @@ class Planner:
     def _formatter(self, wanted: ResponseFormat | None, start: int) -> Guide | None:
         if wanted is None or wanted.type == "text":
             return None
-        from reference_engine.server.grammar import GrammarError, bounded, schema_grammar
+        from reference_engine.server.grammar import (
+            GrammarError,
+            bounded,
+            check_schema,
+            schema_grammar,
+        )
 
         schema: Mapping[str, Any] = _SOME_OBJECT if self._is_random else _ANY_OBJECT
         if wanted.type == "json_schema":
             schema = (wanted.json_schema and wanted.json_schema.schema) or {}
-        if self._is_random:
-            schema = bounded(schema)
         try:
+            check_schema(schema)
+            if self._is_random:
+                schema = bounded(schema)
             return self.grammars.guide(schema_grammar(schema), start)
         except GrammarError as error:
             problem = f"response_format: {error}"

@@ -22,7 +22,7 @@ from reference_engine.policies import (
     LayeredPrefill,
     Policy,
 )
-from reference_engine.sequence import Phase, SamplingParams, Sequence
+from reference_engine.sequence import GuideError, Phase, SamplingParams, Sequence
 from reference_engine.specs import EngineError
 from tests.reference_engine.simulation import (
     answer,
@@ -474,6 +474,38 @@ def test_a_full_queue_refuses() -> None:
                 engine.submit([9] * 5, params)
             await asyncio.sleep(5)
             assert all(one.is_finished for one in taken)
+            assert len(await answer(engine, [9] * 5, params)) == 9
+
+    run_virtually(main)
+
+
+class Lost:
+    """A guide that knows the way for two tokens."""
+
+    is_complete = False
+
+    def __init__(self) -> None:
+        self._left = 2
+
+    def allowed(self) -> None:
+        return None
+
+    def advance(self, token: int) -> None:
+        self._left -= 1
+        if not self._left:
+            raise GuideError("the grammar is too much")
+
+
+def test_an_answer_whose_guide_is_lost_ends_alone() -> None:
+    """With the guide's words; who is in the same batch goes on, and so does the worker."""
+
+    async def main() -> None:
+        async with checked_engine(small()) as (engine, _):
+            params = SamplingParams(max_tokens=9)
+            guided, free = engine.submit([1] * 5, params, Lost()), engine.submit([2] * 5, params)
+            await asyncio.sleep(5)
+            assert (guided.finish_reason, guided.error) == ("error", "the grammar is too much")
+            assert (free.finish_reason, len(free.output_ids)) == ("length", 9)
             assert len(await answer(engine, [9] * 5, params)) == 9
 
     run_virtually(main)

@@ -194,3 +194,15 @@ def test_logprobs_are_the_models_own() -> None:
     assert told.chosen == pytest.approx(np.log(0.1))
     assert [token for token, _ in told.likeliest] == [1, 2]
     assert likeliest(logprobs, 1, 9).likeliest[0] == (1, pytest.approx(np.log(0.7)))
+
+
+@pytest.mark.parametrize("factor", [1e-320, 1e-30, 1e300])
+@pytest.mark.parametrize("temperature", [1.0, 1e-30])
+def test_extreme_penalties_leave_something_to_draw(factor: float, temperature: float) -> None:
+    """No infinity, which would fail a whole batch: what was not there before may still come."""
+    sequence = Sequence(0, [0, 1, 2], SamplingParams(max_tokens=9, repetition_penalty=factor))
+    logits = torch.tensor([[9.0, -9.0, 0.0, 1.0]])
+    penalise(logits[0], sequence)
+    assert logits.isfinite().all()
+    [token] = sample(logits, [Draw(temperature, 1.0, 0.999)])
+    assert token == (0 if factor < 1 else 3)

@@ -274,3 +274,39 @@ async def test_tools_that_cannot_be_called_are_refused(
     """Before anything is queued, naming the field."""
     error = (await ask(api, **fields))["error"]
     assert error["param"] == param
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"x": schema}, "required": ["x"]}
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},  # never ends
+        nested(400),
+        {"type": ["string", {}]},
+        {"type": "object", "properties": 5},
+        {"required": 5},
+        {"type": "integer", "minimum": "a"},
+        {"type": "string", "pattern": "("},
+    ],
+    ids=["endless", "deep", "types", "properties", "required", "minimum", "pattern"],
+)
+async def test_a_schema_that_nothing_can_be_held_to_is_refused(
+    api: Api, schema: dict[str, Any]
+) -> None:
+    """As a tool's parameters and as a format, by the client's field; the server goes on."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    for field, asked in {
+        "tools": {"tools": tools, "tool_choice": "required"},
+        "response_format": {"response_format": wanted},
+    }.items():
+        error = (await ask(api, **asked))["error"]
+        assert error["type"] == "invalid_request_error"
+        assert error["param"] in (field, "messages")  # that is where a template shows the tools
+    assert (await ask(api))["choices"]
