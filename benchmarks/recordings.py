@@ -5,9 +5,9 @@
 DIR holds public traces and trajectories under the names below. `describe` counts what the file
 holds and says how long that took; `convert` writes it in the native form, which is described again
 and must come out the same to the last digit; the first sessions of what was converted are replayed
-against one server of the bundled engine (preset tiny), prompts of traces scaled to at most 1,024
-tokens, recorded messages as they are, two turns a session, gaps at a thousandth. Whatever is not
-answered ends the script with 1.
+against one server of the bundled engine (the sizes of its preset tiny, but 65,536 positions),
+prompts of traces scaled to at most 1,024 tokens, recorded messages as they are, two turns a
+session, gaps at a thousandth. Whatever is not answered ends the script with 1.
 """
 
 import argparse
@@ -21,6 +21,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import torch
+from safetensors.torch import save_file
+
+from reference_engine.model.tensors import tensor_sizes
+from reference_engine.model_source import PRESETS
+
+INVALID: Final = 4  # exit code of a run
+TOKENIZER: Final = Path(__file__).parents[1] / "benchsuite" / "data" / "tokenizer.json.gz"
 
 
 class Recording(NamedTuple):
@@ -65,7 +74,7 @@ def main() -> None:
     print("| file | rows broken | sessions | requests | describe, s | converted | replayed |")
     print("|---|---|---|---|---|---|---|", flush=True)
     is_good = True
-    with tempfile.TemporaryDirectory() as scratch, served() as url:
+    with tempfile.TemporaryDirectory() as scratch, served(Path(scratch)) as url:
         for one in RECORDINGS:
             path = args.folder / one.name
             if args.only in one.name and path.exists():
@@ -100,7 +109,7 @@ def replay(native: Path, scratch: Path, url: str, num_sessions: int) -> dict[str
     """The result of a run over the first sessions."""
     scenario = {
         "name": "recordings",
-        "endpoint": {"type": "openai_chat", "url": url, "model": "tiny"},
+        "endpoint": {"type": "openai_chat", "url": url, "model": "long"},
         "workload": {
             "type": "trace",
             "source": {"type": "jsonl", "path": str(first(native, scratch, num_sessions))},
@@ -147,21 +156,43 @@ def benchsuite(*words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-INVALID: Final = 4
-
-
 @contextmanager
-def served() -> Iterator[str]:
-    """The address of a server of the bundled engine, preset tiny."""
-    command = [sys.executable, "-m", "reference_engine", "--preset", "tiny", "--exit-with-parent"]
+def served(scratch: Path) -> Iterator[str]:
+    """The address of a server of the bundled engine."""
+    command = [sys.executable, "-m", "reference_engine", "--config", str(config(scratch))]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--exit-with-parent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         try:
             yield json.loads(process.stdout.readline())["url"]
         finally:
             process.terminate()
+
+
+def config(scratch: Path) -> Path:
+    """An engine with a model of random weights that reads long prompts."""
+    tiny = PRESETS["tiny"]
+    sizes = {
+        "model_type": "llama",
+        "num_hidden_layers": tiny.num_layers,
+        "hidden_size": tiny.hidden_size,
+        "num_attention_heads": tiny.num_heads,
+        "num_key_value_heads": tiny.num_kv_heads,
+        "intermediate_size": tiny.intermediate_size,
+        "vocab_size": tiny.vocab_size,
+        "max_position_embeddings": 65_536,
+        "dtype": "float32",
+    }
+    folder = scratch / "long"
+    folder.mkdir()
+    torch.manual_seed(0)
+    weights = {name: torch.randn(size) * 0.02 for name, size in tensor_sizes(tiny).items()}
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(sizes))
+    path = scratch / "engine.json"
+    path.write_text(json.dumps({"model": str(folder), "tokenizer": str(TOKENIZER)}))
+    return path
 
 
 if __name__ == "__main__":

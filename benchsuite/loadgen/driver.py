@@ -388,6 +388,7 @@ class Driver:
             grader=request.grader,
             batch=msgspec.json.encode(request.batch).decode() if request.batch else None,
             num_questions=len(request.batch) or 1,
+            num_samples=request.num_samples,
         )
 
 

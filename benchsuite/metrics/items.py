@@ -1,7 +1,8 @@
 """What an answer costs where a request asks for several: samples, or a batch of prompts.
 
-An item is one answer that a request asks for. Requests of one `group` ask for the same items again,
-as rounds of votes do, so each of a group's items counts once, however often it was answered.
+An item is one question that a request asks. Several samples of an answer (`n`) are answers to the
+same item, and requests of one `group` ask for the same items again, as rounds of votes do: each
+item counts once, however often it was answered.
 """
 
 import numpy as np
@@ -30,20 +31,20 @@ def output_tokens_per_item(data: RunData) -> FloatArray:
 
 
 def lacks_items(data: RunData) -> str | None:
-    return None if (data.num_items > 1).any() else "no request asked for several answers"
+    return None if (data.num_questions > 1).any() else "no request asked several questions"
 
 
 def num_items(data: RunData) -> int:
     """Items answered by requests that are due in the window and ended well; a group's once."""
     answered = _answered(data)
     if data.group is None:
-        return int(data.num_items[answered].sum())
+        return int(data.num_questions[answered].sum())
     alone = answered & (data.group < 0)
     grouped = np.flatnonzero(answered & (data.group >= 0))
     groups, place = np.unique(data.group[grouped], return_inverse=True)
     most = np.zeros(len(groups), dtype=np.int64)
-    np.maximum.at(most, place, data.num_items[grouped])
-    return int(data.num_items[alone].sum() + most.sum())
+    np.maximum.at(most, place, data.num_questions[grouped])
+    return int(data.num_questions[alone].sum() + most.sum())
 
 
 def _answered(data: RunData) -> BoolArray:

@@ -84,6 +84,9 @@ def run_data(
         images=columns.integers("num_images") if "num_images" in table.column_names else None,
         answer=columns.texts("answer") if "answer" in table.column_names else None,
         items=columns.integers("num_items") if "num_items" in table.column_names else None,
+        samples_each=columns.integers("num_samples")
+        if "num_samples" in table.column_names
+        else None,
         tails=columns.integers("has_tail") > 0 if "has_tail" in table.column_names else None,
         num_planned=num_planned,
         planned_due_s=planned_due_s,

@@ -64,5 +64,6 @@ class Record(Struct, frozen=True, kw_only=True):
     group: int | None = None  # requests that ask the same: a rollout's samples, rounds of votes
     answer: str | None = None  # what the grader took for the answer
     num_items: int = 1  # answers asked for at once; their tokens are counted together
+    num_samples: int = 1  # of these: to each question
     grades: tuple[Grade, ...] = ()  # instead of `correct` and `answer`, where it asked for several
     has_tail: bool = False  # the read of the last token brought more after it: its time is theirs

@@ -74,6 +74,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "group": pa.int64(),
     "answer": pa.string(),
     "num_items": pa.int32(),
+    "num_samples": pa.int32(),
     "grades": GRADES,
     "has_tail": pa.bool_(),
 }
@@ -147,6 +148,7 @@ def record_of(
         group=asked.group,
         answer=alone.answer if alone else None,
         num_items=asked.num_items * asked.num_questions,
+        num_samples=asked.num_samples,
         grades=() if alone else grades,
         has_tail=_has_tail(exchange, read),
     )

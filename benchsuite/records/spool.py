@@ -45,6 +45,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     grader: str | None
     batch: str | None = None  # questions of the prompt, as JSON; None: it is one
     num_questions: int = 1  # in the prompt
+    num_samples: int = 1  # answers to each question that were asked for at once
     bytes_sent: int = 0  # of the body
     num_images: int = 0  # frames of videos included
     num_items: int = 1  # answers asked for at once: samples, or one for each prompt of a batch
@@ -72,6 +73,7 @@ _SCHEMA: Final = pa.schema(
         ("grader", pa.string()),
         ("batch", pa.string()),
         ("num_questions", pa.int32()),
+        ("num_samples", pa.int32()),
         ("bytes_sent", pa.int64()),
         ("num_images", pa.int32()),
         ("num_items", pa.int32()),

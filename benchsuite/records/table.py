@@ -115,6 +115,7 @@ class RunData:
     group: IntArray | None = None  # [n]; requests with the same prompt; -1: its own
     tools: ToolUse | None = None  # None: none was called
     items: IntArray | None = None  # [n]; answers asked for at once; None: one each
+    samples_each: IntArray | None = None  # [n]; of these, to each question; None: one each
     item_grades: Grades | None = None  # of requests for several answers; None: there are none
     tails: BoolArray | None = None  # [n]; None: not known
     _found: dict[Callable[..., Any], Any] = field(
@@ -200,6 +201,13 @@ class RunData:
         """Answers that a request asked for at once, [n]."""
         ones = np.ones(len(self), dtype=np.int64)
         return ones if self.items is None else np.maximum(self.items, ones)
+
+    @cached_property
+    def num_questions(self) -> IntArray:
+        """Questions that a request asked, however many answers to each, [n]."""
+        if self.samples_each is None:
+            return self.num_items
+        return self.num_items // np.maximum(self.samples_each, 1)
 
     @cached_property
     def has_tail(self) -> BoolArray:

@@ -15,6 +15,15 @@ def test_rounds_of_one_group_ask_for_the_same_items_again() -> None:
     assert calls_per_item(run(*apart))[0] == 1 / 32
 
 
+def test_samples_of_an_answer_are_no_items() -> None:
+    """Eight samples cost one call by `n` and eight as requests of a group; the item is one."""
+    together = record(0, num_items=8 * 4, num_samples=8)
+    assert calls_per_item(run(together))[0] == 1 / 4
+    apart = [record(i, group=3, num_items=4) for i in range(8)]
+    assert calls_per_item(run(*apart))[0] == 8 / 4
+    assert items.lacks_items(run(record(0, num_items=8, num_samples=8))) is not None
+
+
 def test_a_request_that_failed_is_a_call_and_answers_nothing() -> None:
     """What was never sent is no call; the warm-up counts for nothing."""
     data = run(
@@ -32,6 +41,6 @@ def test_a_request_that_failed_is_a_call_and_answers_nothing() -> None:
 
 def test_metrics_per_item_are_absent_where_each_request_asks_for_one() -> None:
     """They would say what those per request say."""
-    assert items.lacks_items(run(record(0))) == "no request asked for several answers"
+    assert items.lacks_items(run(record(0))) == "no request asked several questions"
     assert items.lacks_items(run(record(0), record(1, num_items=2))) is None
     assert np.isnan(calls_per_item(run(failed(0, num_items=2)))).all()

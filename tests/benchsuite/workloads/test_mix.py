@@ -82,6 +82,22 @@ def test_a_mix_ends_with_the_first_part_that_does(tmp_path: Path) -> None:
     assert Mix(parts=TWO).is_endless
 
 
+def test_parts_do_not_vote_on_each_others_questions(tmp_path: Path) -> None:
+    """Two quizzes of one file: a group is a question of one part, a batch's questions are too."""
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"question": "1+1?", "answer": "2"}\n' * 6)
+    votes = Questions(path=str(path), grader="number", max_output_tokens=9, samples=2)
+    batches = Questions(path=str(path), grader="number", max_output_tokens=9, batch_size=3)
+    parts = {"a": Part(votes), "b": Part(votes), "c": Part(batches), "d": Part(batches)}
+    asked = [session.requests[0] for session in drawn(Mix(parts=parts), 99)]
+    groups = {(one.group, one.slo_class) for one in asked if one.group is not None}
+    questions = {(q.id, one.slo_class) for one in asked for q in one.batch}
+    assert {name for _, name in groups} == {"a", "b"}
+    assert {name for _, name in questions} == {"c", "d"}
+    assert len({group for group, _ in groups}) == len(groups)
+    assert len({question for question, _ in questions}) == len(questions)
+
+
 def test_random_priorities_are_drawn_anew_by_weight() -> None:
     """Each request for itself."""
     found = levels(RandomPriority(levels=(0, 7), weights=(3, 1)), 2000)
