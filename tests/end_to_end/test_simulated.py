@@ -25,6 +25,7 @@ workload:
   output_tokens: {type: uniform, low: 1, high: 24}
 arrivals: {type: constant, rate: 16}
 limits: {requests: 96}
+telemetry: {every: 250ms}
 slo: {default: {ttft: 500ms, tpot: 50ms}}
 """
 
@@ -125,7 +126,7 @@ def test_another_policy_gives_the_same_answers_at_other_times(
 
 
 def test_the_engine_tells_of_itself_and_agrees(first: tuple[Path, RunResult]) -> None:
-    """Read each second of virtual time, before the first request and after the last; it counted
+    """Read four times a second of virtual time, before the first request and after the last; it counted
     the tokens that the client counted, and its first tokens are as late as the client's."""
     result = first[1]
     checks = {check.name: check for check in result.checks}
