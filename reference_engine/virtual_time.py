@@ -45,7 +45,8 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Starts at 0 s. Use it as `asyncio.Runner(loop_factory=VirtualTimeLoop)`."""
 
-    # What asyncio's loops call them: `skip` has to know whether anything is due.
+    # What asyncio's loops call them, in all versions so far: `skip` has to know whether anything is
+    # due, and no public method tells. A loop without them fails at its first wait, not silently.
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]  # a heap
 

@@ -177,8 +177,9 @@ class Worker:
                 await self._send_on_all(read)
 
     def _goes_on(self, step: Step) -> bool:
-        """Whether every policy would plan the same again: all that are here decode, none has ended,
-        nothing waits, and there are blocks for all. Plans cost as much as the rest of a step."""
+        """Whether a policy must plan the same again (`SchedulingPolicy.plan`): all that are here
+        decode, none has ended, nothing waits, and there are blocks for all. Plans cost as much as
+        the rest of a step."""
         if len(step.decode) < len(self.running):
             return False
         if step.prefill or step.encode or step.preempt or step.receive or step.swap_in:

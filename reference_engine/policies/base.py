@@ -69,6 +69,9 @@ class SchedulingPolicy(Protocol):
     def plan(self, view: WorkerView) -> Step:
         """What this worker runs now. Empty = wait until something changes.
 
-        Must not be empty while a sequence could run: nobody asks again before then.
+        Must not be empty while a sequence could run: nobody asks again before then. A step of
+        nothing but decodes, of all that are here, is carried out again without asking as long as
+        nobody waits, arrives, is swapped or has ended and there are blocks for all (as in
+        `Worker._goes_on`): a policy must answer so again, whatever the time.
         """
         ...
