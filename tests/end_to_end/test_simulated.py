@@ -126,8 +126,8 @@ def test_another_policy_gives_the_same_answers_at_other_times(
 
 
 def test_the_engine_tells_of_itself_and_agrees(first: tuple[Path, RunResult]) -> None:
-    """Read four times a second of virtual time, before the first request and after the last; it counted
-    the tokens that the client counted, and its first tokens are as late as the client's."""
+    """Read four times a second of virtual time, before the first request and after the last; it
+    counted the tokens that the client counted, and its first tokens are as late as the client's."""
     result = first[1]
     checks = {check.name: check for check in result.checks}
     assert checks["server_tokens"].ok
