@@ -174,6 +174,7 @@ def config(scratch: Path) -> Path:
     """An engine with a model of random weights that reads long prompts."""
     tiny = PRESETS["tiny"]
     sizes = {
+        "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "num_hidden_layers": tiny.num_layers,
         "hidden_size": tiny.hidden_size,

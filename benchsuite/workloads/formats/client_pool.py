@@ -34,6 +34,7 @@ class Window(NamedTuple):
     rate: float  # requests per second
     family: str  # of its gaps: Gamma or Weibull
     shape: float
+    cv: float  # of its gaps, as the pool says
 
 
 class Sizes(NamedTuple):
@@ -149,8 +150,8 @@ def _client(
 
 def _window(name: str, row: tuple[str | float, ...], where: str, line: int) -> Window:
     try:
-        start, rate, _, family, shape, *_ = row
-        found = Window(float(start), float(rate), str(family), float(shape))
+        start, rate, cv, family, shape, *_ = row
+        found = Window(float(start), float(rate), str(family), float(shape), float(cv))
     except ValueError as error:
         expected = "start, rate, cv, family, shape, scale"
         problem = f"client {name}: expected {expected}, found {row!r}: {error}"

@@ -147,7 +147,7 @@ def test_a_folder_as_servegen_has_it(tmp_path: Path) -> None:
     (tmp_path / "chunk-7-trace.csv").write_text("start,rate,cv,pattern,a,b\n" + rows)
     (tmp_path / "chunk-7-dataset.json").write_text(json.dumps(one["dataset"]))
     (found,) = client_pool.read(str(tmp_path))
-    assert found.windows == (Window(0, 5, "Gamma", 0.25),)
+    assert found.windows == (Window(0, 5, "Gamma", 0.25, 2),)
     from_file = drawn(pool(tmp_path / "pool.jsonl", one), duration=60)
     assert drawn(str(tmp_path), duration=60) == from_file
 
