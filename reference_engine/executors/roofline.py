@@ -92,7 +92,8 @@ class RooflineExecutor:
         mixed *= np.uint64(_POSITION_STRIDE)  # modulo 2^64, as `_MASK` does
         mixed += np.uint64((self._seed_of(sequence) * _SEED_STRIDE) & _MASK)
         mixed ^= mixed >> np.uint64(31)
-        return list(map(int, mixed % np.uint64(self._vocab_size)))
+        tokens: list[int] = (mixed % np.uint64(self._vocab_size)).tolist()
+        return tokens
 
     async def execute(self, step: Step) -> StepOutput:
         await self._sleep(self.step_time_s(step))
