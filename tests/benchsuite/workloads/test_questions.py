@@ -67,6 +67,38 @@ def test_what_is_to_choose_from_follows_the_question_with_its_letters(tmp_path):
     assert bare.prompt.render()[0][0].content == "Q: 6 * 7?\nA) 41\nB) 42\nA:"
 
 
+def test_mmlu_pro_has_ten_options():
+    """A to J; the answer's letter is that of the option that `answer_index` names."""
+    path = DATA / "mmlu_pro.jsonl"
+    asked = Questions(
+        path=str(path), grader="choice", max_output_tokens=9, answer="answer", choices="options"
+    )
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for request, row in zip(requests(asked), rows, strict=True):
+        (message,), _ = request.prompt.render()
+        shown = message.content.splitlines()[-10:]
+        right = shown[row["answer_index"]]
+        assert right == f"{request.expected}) {row['options'][row['answer_index']]}"
+        assert grade("choice", f"The answer is ({row['answer']}).", request.expected)
+        wrong = "A" if row["answer"] != "A" else "B"
+        assert not grade("choice", f"The answer is ({wrong}).", request.expected)
+
+
+def test_bbh_answers_are_words():
+    """Three tasks: a truth value, an option's letter in brackets, a list of words."""
+    path = DATA / "bbh.jsonl"
+    asked = Questions(
+        path=str(path), grader="exact", max_output_tokens=9, question="input", answer="target"
+    )
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    found = requests(asked)
+    assert [request.expected for request in found] == [row["target"] for row in rows]
+    for request, row in zip(found, rows, strict=True):
+        assert request.prompt.render()[0][0].content == row["input"]
+        assert grade("exact", row["target"], request.expected)
+        assert not grade("exact", "none of it", request.expected)
+
+
 def test_an_answer_made_of_a_rows_fields_is_a_program_to_pass():
     """HumanEval: the tests and the function's name come from the row, `{code}` is the model's."""
     questions = Questions(
