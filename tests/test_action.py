@@ -113,11 +113,14 @@ def test_a_limit_that_is_kept_passes(tmp_path: Path) -> None:
 
 
 def test_a_missed_limit_fails_and_is_uploaded(tmp_path: Path) -> None:
-    ended = carried_out(tmp_path, {"limit": "ttft_p50=1us", "python": "system"})
+    ended = carried_out(
+        tmp_path, {"limit": "ttft_p50=1us", "python": "system", "report-dir": "a/../out"}
+    )
     assert ended.failed
     assert (ended.outputs["verdict"], ended.outputs["exit-code"]) == ("fail", "99")
     assert "::error title=SLO missed" in ended.log
     assert list(ended.used) == ["actions/upload-artifact"]
+    assert ended.used["actions/upload-artifact"]["path"] == str(tmp_path / "out"), "takes no dots"
 
 
 def test_a_slower_engine_is_a_regression(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import typer.main
 from ruamel.yaml import YAML
 
 import reference_engine.__main__ as engine_command
+from benchsuite.catalogue import catalogue
 from benchsuite.cli import app
 from benchsuite.scenario import Scenario, load
 from benchsuite.sweep.plan import matrix
@@ -210,6 +211,19 @@ def test_scenarios_are_scenarios(name: str, tmp_path: Path) -> None:
             path = tmp_path / "scenario.yaml"
             path.write_text(text, encoding="utf-8")
             load(path)
+
+
+def test_the_table_of_papers_names_what_there_is() -> None:
+    """Policies and their keys are the engine's; a scenario is a file that loads."""
+    told = catalogue("policies")["policies"]
+    known = {name for one in told for name in (one["name"], *one["fields"])}
+    rows = re.findall(r"^\| (.*?) \|$", BY_NAME["docs/papers.md"], re.M)[1:]
+    assert len(rows) >= 20
+    for row in rows:
+        _, _, _, scenarios, policies = row.split(" | ")
+        assert set(re.findall(r"`(.*?)`", policies)) <= known, row
+        for path in re.findall(r"\((.*?\.yaml)\)", scenarios):
+            load(ROOT / "docs" / path)
 
 
 def test_the_scenario_page_is_written_from_the_types() -> None:
