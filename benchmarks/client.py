@@ -2,7 +2,8 @@
 
     python benchmarks/client.py [--requests 2000] [--tokens 256] [--streams 64] [--repeats 3]
         [--beside DIR] [--views]
-        [--tokenizer DIR [--vllm-rs PATH] [--vllm PATH] [--aiperf PATH]]
+        [--tokenizer DIR [--vllm-rs PATH] [--vllm PATH] [--aiperf PATH] [--guidellm PATH]
+        [--sglang PYTHON] [--sglang-rs PYTHON]]
 
 `wire` is our hot path alone: read, stamp, store. `benchsuite run` is the whole program, from its
 start to the last file of the run folder, with lines for progress (`--views`: without, and with a
@@ -157,7 +158,7 @@ def command(arguments: list[str], **environment: str) -> Cost:
     )
     _, status, used = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 4):
-        raise SystemExit(f"failed: {' '.join(arguments)}")
+        raise SystemExit(f"failed ({status}): {' '.join(arguments)}")
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - started_s, used.ru_maxrss / 1024)
 
 
@@ -170,10 +171,26 @@ AIPERF = """{aiperf} profile -m mock-model -u {url} --endpoint-type chat --strea
     --tokenizer cl100k_base --isl 16 --isl-stddev 0 --osl {tokens} --osl-stddev 0
     --extra-inputs ignore_eos:true --request-count {requests} --concurrency {streams}
     --use-server-token-count --num-prompts 200 --ui none --output-artifact-dir {out}"""
+GUIDELLM = """{guidellm} run
+    --backend kind=openai_http,target={url},model=mock-model,request_format=/v1/chat/completions
+    --profile kind=concurrent,streams={streams} --constraint kind=max_requests,count={requests}
+    --tokenizer kind=hf_auto,model={tokenizer}
+    --data kind=synthetic_text,prompt_tokens=16,output_tokens={tokens}
+    --output kind=json,path={out}/g.json --disable-progress"""
+SGLANG = """--backend sglang-oai-chat --base-url {url} --model mock-model --tokenizer {tokenizer}
+    --dataset-name random-ids --random-input-len 16 --random-output-len {tokens}
+    --random-range-ratio 1 --num-prompts {requests} --max-concurrency {streams}
+    --warmup-requests 0 --disable-tqdm --output-file {out}/result.jsonl"""
 PEERS = {
     "vllm_rs": ("vllm-rs bench serve", "{vllm_rs} " + VLLM_BENCH),
     "vllm": ("vllm bench serve", "{vllm} " + VLLM_BENCH),
     "aiperf": ("aiperf profile", AIPERF),
+    "guidellm": ("guidellm run", GUIDELLM),
+    "sglang": ("sglang bench_serving", "{sglang} -m sglang.bench_serving " + SGLANG),
+    "sglang_rs": (
+        "sglang rust_client",
+        "{sglang_rs} -m sglang.benchmark.rust_client " + SGLANG,
+    ),
 }
 OURS = "{python} -m benchsuite run {scenario} --out {out}"
 
@@ -200,7 +217,7 @@ def clients(given: argparse.Namespace, url: str, folder: Path) -> dict[str, Call
         found["..., dashboard"] = lambda: program(OURS, FORCE_COLOR="1")
     for option, (name, line) in PEERS.items():
         if words[option]:
-            found[name] = partial(program, line)
+            found[name] = partial(program, line, PYTHONPATH="")  # each its own libraries
     return found
 
 
@@ -265,6 +282,9 @@ def main() -> None:
     parser.add_argument("--vllm-rs", help="the binary in vLLM's wheel")
     parser.add_argument("--vllm", help="vLLM's command, for its client in Python")
     parser.add_argument("--aiperf", help="AIPerf's command; offline it needs TIKTOKEN_CACHE_DIR")
+    parser.add_argument("--guidellm", help="GuideLLM's command")
+    parser.add_argument("--sglang", help="a Python that has SGLang, for its client in Python")
+    parser.add_argument("--sglang-rs", help="likewise, for its client in Rust")
     parser.add_argument("--tokenizer", help="a folder with tokenizer.json, for the others")
     measure(parser.parse_args())
 

@@ -67,6 +67,8 @@ class Client:
             return self.answer
         if line[:2] == [b"get", b"/v1/models"]:
             return [whole(b"200 OK", b'{"object":"list","data":[]}')]
+        if line[:2] == [b"get", b"/health"]:  # GuideLLM asks for it
+            return [whole(b"200 OK", b"")]
         return [whole(b"404 Not Found", b'{"error":{"message":"not here"}}')]
 
     def write(self) -> bool:
