@@ -216,14 +216,14 @@ class Worker:
         """
         for sequence in step.preempt:
             self._preempt(sequence)
-        for sequence in step.receive:
-            self.arrivals.receive(sequence)
-        for sequence in step.swap_in:
-            self.swap.bring_back(sequence)
         admitted = [work for work in step.prefill if work.sequence.phase in _QUEUED]
         for work in admitted:  # all hits are held before anything is evicted for new blocks
             found = self.pool.reuse(work.sequence)
             assert found == work.start, "a policy skipped tokens that are not in the prefix cache"
+        for sequence in step.receive:
+            self.arrivals.receive(sequence)
+        for sequence in step.swap_in:
+            self.swap.bring_back(sequence)
         for work in admitted:
             self._admit(work.sequence, work.start)
         block_size = self.pool.block_size

@@ -6,7 +6,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reference_engine.config import EngineConfig
@@ -116,6 +116,19 @@ REQUESTS = st.lists(
     max_sequences=st.integers(1, 6),
     caching=st.booleans(),
     swap_blocks=st.none() | st.integers(1, 20),  # none: recompute
+)
+@example(  # a step that admits one by its prefix, and brings another back from host memory
+    requests=[
+        *[(0, 1, 1, 0, None, [])] * 7,
+        (0, 5, 17, 2, None, []),
+        (0, 5, 1, 2, None, []),
+        (0, 12, 18, 0, None, []),
+    ],
+    policy=ChunkedPrefill(token_budget=5),
+    num_blocks=13,
+    max_sequences=2,
+    caching=True,
+    swap_blocks=5,
 )
 def test_no_deadlock_under_tiny_pools(
     requests: list[tuple[int, int, int, int, int | None, list[int]]],
