@@ -10,7 +10,7 @@ from benchsuite.errors import TraceError
 from benchsuite.spec import DataPath, Spec
 from benchsuite.workloads.formats import chat
 from benchsuite.workloads.formats.base import TraceRow
-from benchsuite.workloads.formats.reading import Found, objects
+from benchsuite.workloads.formats.reading import Found, sessions
 
 
 class _Row(Struct):
@@ -31,16 +31,14 @@ class OpenHands(Spec, frozen=True, tag="openhands"):
     path: DataPath  # the JSONL, plain or gzipped
 
     def rows(self) -> Iterator[TraceRow | TraceError]:
-        for found in objects(self.path, _Row):
-            if isinstance(found, TraceError):
-                yield found
-                continue
-            try:
-                rows = list(_session(*found))
-            except (ValueError, KeyError, TypeError) as error:
-                yield TraceError(self.path, found[0].line, f"history: {error!r}")
-            else:
-                yield from rows
+        return sessions(self.path, _Row, _told_history)
+
+
+def _told_history(place: Found, row: _Row) -> Iterator[TraceRow]:
+    try:
+        yield from _session(place, row)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"history: {error!r}") from error
 
 
 def _session(place: Found, row: _Row) -> Iterator[TraceRow]:

@@ -4,13 +4,14 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from benchsuite.errors import ScenarioError, TraceError
+from benchsuite.workloads.formats.base import TraceRow
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -72,6 +73,23 @@ def objects(path: str, row_type: type[Row]) -> Iterator[tuple[Found, Row] | Trac
             yield TraceError(file, line, _problem(str(error), row_type))
         else:
             yield Found(line, raw), row
+
+
+def sessions(
+    path: str, row_type: type[Row], told: Callable[[Found, Row], Iterator[TraceRow]]
+) -> Iterator[TraceRow | TraceError]:
+    """The rows that each object `told`, or what is wrong with it (its ValueError): a session is
+    there whole or not at all."""
+    for found in objects(path, row_type):
+        if isinstance(found, TraceError):
+            yield found
+            continue
+        try:
+            rows = list(told(*found))
+        except ValueError as error:
+            yield TraceError(path, found[0].line, str(error))
+        else:
+            yield from rows
 
 
 def raw_objects(path: str) -> Iterator[tuple[int, dict[str, Any] | TraceError]]:

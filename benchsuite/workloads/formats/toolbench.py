@@ -9,7 +9,7 @@ from benchsuite.errors import TraceError
 from benchsuite.spec import DataPath, Spec
 from benchsuite.workloads.formats import chat
 from benchsuite.workloads.formats.base import TraceRow
-from benchsuite.workloads.formats.reading import Found, objects
+from benchsuite.workloads.formats.reading import Found, sessions
 
 
 class _Row(Struct):
@@ -29,16 +29,7 @@ class ToolBench(Spec, frozen=True, tag="toolbench"):
     path: DataPath  # the JSONL, plain or gzipped
 
     def rows(self) -> Iterator[TraceRow | TraceError]:
-        for found in objects(self.path, _Row):
-            if isinstance(found, TraceError):
-                yield found
-                continue
-            try:
-                rows = list(_session(*found))
-            except ValueError as error:
-                yield TraceError(self.path, found[0].line, str(error))
-            else:
-                yield from rows
+        return sessions(self.path, _Row, _session)
 
 
 def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
