@@ -167,14 +167,20 @@ def test_likeliest_tokens_are_the_golden_ones(storyteller: Runner) -> None:
         assert logits[len(prompt) - 1 :].argmax(-1).tolist() == output
 
 
+@pytest.fixture(scope="module")
+def told(storyteller: Runner) -> tuple[Runner, list[int], torch.Tensor]:
+    """A story's ids and the logits of all of it at once."""
+    ids = stories()[5].prompt + stories()[5].output
+    return storyteller, ids, storyteller.logits([Piece(0, 0, len(ids))], ids)
+
+
 @example_settings(max_examples=15)
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=12))
-def test_logits_do_not_depend_on_how_a_prompt_is_cut(lengths: list[int]) -> None:
+def test_logits_do_not_depend_on_how_a_prompt_is_cut(
+    told: tuple[Runner, list[int], torch.Tensor], lengths: list[int]
+) -> None:
     """Chunks of any lengths, single tokens among them, give the logits of the whole."""
-    runner = Runner(FOLDER)
-    story = stories()[5]
-    ids = story.prompt + story.output
-    whole = runner.logits([Piece(0, 0, len(ids))], ids)
+    runner, ids, whole = told
     start, parts = 0, []
     for length in [*lengths, len(ids)]:
         length = min(length, len(ids) - start)
