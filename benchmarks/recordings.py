@@ -41,16 +41,15 @@ class Recording(NamedTuple):
 _TAU: Final = {"tools": "DIR/tau_bench_tools.json"}
 _TAU2: Final = {"tools": "DIR/tau2_bench_tools.json"}
 _BFCL: Final = {"functions": "DIR/bfcl_v4_func_docs.json.gz"}
-_SERVEGEN: Final = {"duration": "600"}
 
 RECORDINGS: Final = (
     Recording("azure_llm_2023_code.csv.gz", "azure"),
     Recording("azure_llm_2023_conv_h1.csv.gz", "azure"),
     Recording("mooncake_conversation.jsonl.gz", "mooncake"),
     Recording("weka_agentic_coding_a.jsonl.gz", "weka"),
-    Recording("servegen_language_m_large_16.jsonl.gz", "servegen", _SERVEGEN),
-    Recording("servegen_multimodal_image.jsonl.gz", "servegen", _SERVEGEN),
-    Recording("servegen_reason_deepseek_r1.jsonl.gz", "servegen", _SERVEGEN),
+    Recording("servegen_language_m_large_16.jsonl.gz", "servegen", {"duration": "3600"}),
+    Recording("servegen_multimodal_image.jsonl.gz", "servegen", {"duration": "600"}),
+    Recording("servegen_reason_deepseek_r1.jsonl.gz", "servegen", {"duration": "600"}),
     Recording("bfcl_v4_live_simple.jsonl.gz", "bfcl"),
     Recording("bfcl_v4_parallel_multiple.jsonl.gz", "bfcl"),
     Recording("bfcl_v4_multi_turn_base.jsonl.gz", "bfcl", _BFCL),
