@@ -227,7 +227,7 @@ def _pareto(runs: Sequence[Run]) -> Chart | None:
     return Chart(
         key="sweep-pareto",
         title="What does speed for each user cost in throughput?",
-        reading=f"{len(best)} of {len(told)} runs are on the frontier: none is better in both. "
+        reading=f"On the frontier, none better in both: {len(best)} of {len(told)} runs. "
         "Up and to the right is better; nothing is claimed between the steps.",
         figure=figure,
         table=Table(
@@ -289,8 +289,8 @@ def _accuracy(runs: Sequence[Run]) -> Chart | None:
     return Chart(
         key="sweep-accuracy",
         title="What does accuracy cost in speed?",
-        reading=f"{len(best)} of {len(told)} runs are on the frontier of accuracy and requests per "
-        "second. Intervals are in the table; read no more into a dot than its interval.",
+        reading="On the frontier of accuracy and requests per second: "
+        f"{len(best)} of {len(told)} runs. Intervals are in the table; read no more into a dot than its interval.",
         figure=figure,
         table=Table(
             ("run", "accuracy", "95 % interval", "requests/s"),

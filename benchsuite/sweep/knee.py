@@ -72,14 +72,23 @@ def _figure(found: Found, is_share: bool, limit: float) -> Figure:
         of = [one for one in rates if one.standing == standing]
         if not of:
             continue
-        errors = np.array([_Z * one.error * factor for one in of], dtype=np.float32)
+        values = np.array([one.value * factor for one in of])
+        errors = np.array([_Z * one.error * factor for one in of])
+        room = 1.0 - values if is_share else errors  # no share is above all of them, or below none
         figure.add_scatter(
             x=np.array([one.rate for one in of], dtype=np.float32),
-            y=np.array([one.value * factor for one in of], dtype=np.float32),
+            y=values.astype(np.float32),
             name=name,
             mode="markers",
             marker={"color": colour, "size": 9, "symbol": symbol},
-            error_y={"type": "data", "array": errors, "thickness": 1.2, "width": 4},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": np.minimum(errors, room).astype(np.float32),
+                "arrayminus": np.minimum(errors, values).astype(np.float32),
+                "thickness": 1.2,
+                "width": 4,
+            },
             hovertemplate="%{y:,.4~g} at %{x:,.4~g}",
         )
     if is_share:

@@ -28,7 +28,8 @@ def test_a_number_has_three_significant_digits(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value_s", "text"), [(0.182, "182 ms"), (0.00003, "0.03 ms"), (1e-9, "1 ns"), (0, "0 ms")]
+    ("value_s", "text"),
+    [(0.182, "182 ms"), (0.00003, "0.03 ms"), (1e-9, "1 ns"), (5e-16, "< 1 ns"), (0, "0 ms")],
 )
 def test_a_duration_is_in_milliseconds(value_s: float, text: str) -> None:
     """Seconds inside, milliseconds where a person reads."""

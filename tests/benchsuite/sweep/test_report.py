@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
+import pytest
 from msgspec.structs import replace
 
 from benchsuite.metrics.base import Summary
@@ -97,7 +98,10 @@ def test_the_knee_shows_limit_and_interval() -> None:
     assert line["y0"] == line["y1"]
     assert abs(line["y0"] - 0.9) < 1e-9
     assert (shade["x0"], shade["x1"]) == (4.0, 8.0)
-    go.Figure(data=chart.figure.traces, layout=chart.figure.layout)
+    drawn = go.Figure(data=chart.figure.traces, layout=chart.figure.layout)
+    good = next(trace for trace in drawn.data if trace.name == "good")
+    assert float(good.error_y.array[0]) == pytest.approx(0.01)  # to all of them, no further
+    assert float(good.error_y.arrayminus[0]) == pytest.approx(1.96 * 0.01)
     assert knee(found((), (None, None))) is None
 
 
