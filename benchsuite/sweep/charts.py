@@ -290,8 +290,8 @@ def _accuracy(runs: Sequence[Run]) -> Chart | None:
         key="sweep-accuracy",
         title="What does accuracy cost in speed?",
         reading="On the frontier of accuracy and requests per second: "
-        f"{len(best)} of {len(told)} runs. Intervals are in the table; read no more into a dot than "
-        "its interval.",
+        f"{len(best)} of {len(told)} runs. Intervals are in the table; read no more into a dot "
+        "than its interval.",
         figure=figure,
         table=Table(
             ("run", "accuracy", "95 % interval", "requests/s"),
