@@ -109,7 +109,7 @@ class DecodeGraphs:
         hidden = self._model.embed(self._ids[:size])
         every = range(self._model.shape.num_layers)
         hidden = self._model.layers(hidden, every, batch, self._cache)
-        self._logits[:size].copy_(self._model.logits(hidden))
+        self._model.logits(hidden, self._logits[:size])
 
     @torch.inference_mode()
     def _record(self) -> None:

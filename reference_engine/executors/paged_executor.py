@@ -64,6 +64,8 @@ class PagedExecutor(TorchExecutor):
         dtype = NUMBERS[number_type]
         _refuse_slabs_only(source.shape(), capacity.max_model_len)
         shape, weights = load(source, capacity.max_model_len, dtype, place)
+        if any(layer.output_bias is not None for layer in weights.layers):
+            raise ConfigError("on a GPU a bias of attention's output is not added: use device cpu")
         self._seed = source.seed
         self._block_size = capacity.block_size
         self._paged = PagedTransformer(shape, weights)

@@ -124,24 +124,29 @@ class PagedTransformer:
         """[num_rows, hidden] in float32: normalised, as the head would read them."""
         return normalise_rows(hidden, self._eps).float()
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[num_rows, vocab_size] in float32, from the residual stream after the last layer."""
-        return self._normed(hidden.contiguous(), self._weights.head, None, torch.float32)
-
-    def _normed(
-        self,
-        hidden: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Tensor:
-        """norm(hidden) W (+ bias)."""
-        is_wide = weight.shape[1] > 4 * weight.shape[0]
+    def logits(self, hidden: Tensor, out: Tensor | None = None) -> Tensor:
+        """[num_rows, vocab_size] in float32, from the residual stream after the last layer; in
+        `out`, if there is one: at 256 rows and 128,256 words a copy takes longer than sampling.
+        """
+        head = self._weights.head
+        if out is None:
+            out = torch.empty(
+                hidden.shape[0], head.shape[1], dtype=torch.float32, device=hidden.device
+            )
+        is_wide = head.shape[1] > 4 * head.shape[0]
         if hidden.shape[0] <= (MAX_ROWS if is_wide else FEW_ROWS):
-            return normed_product(hidden, weight, self._eps, bias=bias, dtype=dtype)
+            return normed_product(hidden.contiguous(), head, self._eps, out=out)
+        rows = normalise_rows(hidden.contiguous(), self._eps)
+        if rows.is_cuda and rows.dtype != torch.float32:
+            return torch.mm(rows, head, out_dtype=torch.float32, out=out)
+        return torch.mm(rows, head, out=out)
+
+    def _normed(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """norm(hidden) W (+ bias)."""
+        if hidden.shape[0] <= FEW_ROWS:
+            return normed_product(hidden, weight, self._eps, bias=bias)
         rows = normalise_rows(hidden, self._eps)
-        product = rows @ weight if bias is None else torch.addmm(bias, rows, weight)
-        return product if dtype is None else product.to(dtype)
+        return rows @ weight if bias is None else torch.addmm(bias, rows, weight)
 
     def _feed_forward(self, hidden: Tensor, layer: LayerWeights) -> Tensor:
         if layer.router is not None:

@@ -169,14 +169,15 @@ def normed_product(
     *,
     bias: Tensor | None = None,
     gated: bool = False,
-    dtype: torch.dtype | None = None,
+    out: Tensor | None = None,
     tiling: Tiling | None = None,
 ) -> Tensor:
     """norm(x) W (+ bias) for `x` [num_rows, inner] of few rows; with `gated` silu of the first half
-    of the columns times the second.
+    of the columns times the second. In `out`, if there is one.
     """
     columns = weight.shape[1] // (2 if gated else 1)
-    out = torch.empty(x.shape[0], columns, dtype=dtype or x.dtype, device=x.device)
+    if out is None:
+        out = x.new_empty(x.shape[0], columns)
     if tiling is None:
         tiling = tiling_for(x.shape[0], columns, gated=gated, can_split=False)
     _launch(x, weight, out, tiling, eps=eps, bias=bias, gated=gated)

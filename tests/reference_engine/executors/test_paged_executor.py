@@ -15,9 +15,11 @@ pytest.importorskip("triton", reason="the kernels are Triton's; pip install trit
 
 from reference_engine.config import EngineConfig  # noqa: E402 - after the choice of interpreter
 from reference_engine.engine import Engine  # noqa: E402
+from reference_engine.executors import paged_executor  # noqa: E402
 from reference_engine.executors.decode_graphs import batch_sizes  # noqa: E402
 from reference_engine.executors.paged_executor import PagedExecutor  # noqa: E402
 from reference_engine.executors.torch_executor import TorchExecutor  # noqa: E402
+from reference_engine.model.weights import Weights, load  # noqa: E402
 from reference_engine.model_source import PRESETS, ModelSource  # noqa: E402
 from reference_engine.policies import ChunkedPrefill, LayeredPrefill  # noqa: E402
 from reference_engine.sequence import Phase, SamplingParams, Sequence  # noqa: E402
@@ -205,4 +207,19 @@ def test_what_only_slabs_compute_is_refused(
     monkeypatch.setitem(PRESETS, "other", shape)
     capacity = Capacity(num_blocks=16, block_size=16, max_sequences=1, max_model_len=101)
     with pytest.raises(ConfigError, match=words):
+        PagedExecutor(ModelSource(name="other"), capacity, device=DEVICE)
+
+
+def test_a_bias_of_the_output_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out, it would change every answer without a word."""
+
+    def biased(*given: Any) -> tuple[ModelShape, Weights]:
+        shape, weights = load(*given)
+        layers = [layer._replace(output_bias=torch.zeros(64)) for layer in weights.layers]
+        return shape, weights._replace(layers=tuple(layers))
+
+    monkeypatch.setattr(paged_executor, "load", biased)
+    monkeypatch.setitem(PRESETS, "other", SHAPES["small"])
+    capacity = Capacity(num_blocks=16, block_size=16, max_sequences=1, max_model_len=101)
+    with pytest.raises(ConfigError, match="bias of attention's output"):
         PagedExecutor(ModelSource(name="other"), capacity, device=DEVICE)
