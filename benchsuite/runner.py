@@ -22,6 +22,7 @@ from rich.console import Console
 from benchsuite.endpoints.reference_engine import EMIT_LOG_NAME
 from benchsuite.errors import InterruptedRunError, RunError, ScenarioError
 from benchsuite.loadgen import workers
+from benchsuite.loadgen.interrupts import handlers_kept
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.workers import Ended
 from benchsuite.metrics.grading import grades_of
@@ -51,7 +52,7 @@ SPOOL_NAME: Final = "spool"
 Send = Callable[[Scenario, Schedule, Tokenizer, Path, Console], Ended]
 
 
-@workers.handlers_kept()
+@handlers_kept()
 def run(
     scenario: Scenario,
     folder: Path,

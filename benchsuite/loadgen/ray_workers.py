@@ -6,10 +6,8 @@ that are fetched when a worker has ended. The one file that imports ray.
 """
 
 import asyncio
-import multiprocessing
 import os
 import secrets
-import shutil
 import socket
 import tempfile
 import time
@@ -19,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from rich.console import Console
 
 import benchsuite
@@ -29,10 +26,13 @@ from benchsuite.errors import BenchsuiteError, EndpointError, RunError, Scenario
 from benchsuite.loadgen import workers
 from benchsuite.loadgen.clocks import Offset, Probe, offset
 from benchsuite.loadgen.driver import Stop
+from benchsuite.loadgen.interrupts import signals
+from benchsuite.loadgen.node_actor import PIECE_BYTES, About, NodeActor
 from benchsuite.loadgen.progress import View
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import SPOOL_NAME, DiskError
 from benchsuite.loadgen.telemetry import metering, reading
+from benchsuite.loadgen.worker import cells, total
 from benchsuite.loadgen.workers import Ended
 from benchsuite.records.node import Node
 from benchsuite.scenario import Scenario, dump
@@ -57,7 +57,6 @@ COUNT_S: Final = 1.0  # between two looks at a worker's counters
 NUM_PROBES: Final = 50  # of a node's clock
 LEAD_S: Final = 1.0  # from the last probe to the run's zero, and
 LEAD_ROUND_TRIPS: Final = 10  # of the slowest exchange with a node
-PIECE_BYTES: Final = 8_000_000
 CALLS: Final = 4  # at a time in an actor: its work, its next word, an order, a look
 
 
@@ -92,7 +91,7 @@ def send_all(
                 _placed(places) as nodes,
             ):
                 offsets = await _ready(nodes, scenario, schedule, endpoint)
-                with workers.signals(asyncio.get_running_loop(), stop, console):
+                with signals(asyncio.get_running_loop(), stop, console):
                     return await _sent(nodes, offsets, schedule, folder, console, view, stop)
 
         with asyncio.Runner() as runner:
@@ -126,11 +125,11 @@ async def _sent(
     for node, one in zip(nodes, offsets, strict=True):
         node.has_records = True
         node.tell(start_s + one.offset_s)
-    counts = [0] * workers.cells(len(nodes))
+    counts = [0] * cells(len(nodes))
     looking = [asyncio.create_task(node.look(counts)) for node in nodes]
     try:
         early = await workers.all_ended(
-            nodes, schedule, lambda: workers.total(counts, len(nodes)), console, view, stop
+            nodes, schedule, lambda: total(counts, len(nodes)), console, view, stop
         )
     finally:
         for task in looking:
@@ -271,7 +270,7 @@ async def _placed(places: list[_Place]) -> "AsyncIterator[list[_Worker]]":
 def _actor(place: _Place, *, num_cpus: int, folder: Path | None = None) -> Any:
     there = NodeAffinitySchedulingStrategy(place.node_id, soft=False)
     options = {"num_cpus": num_cpus, "max_concurrency": CALLS, "scheduling_strategy": there}
-    return ray.remote(_Node).options(**options).remote(folder)
+    return ray.remote(NodeActor).options(**options).remote(folder)
 
 
 async def _refuse_unfit(nodes: "list[_Worker]", scenario: Scenario) -> None:
@@ -280,7 +279,7 @@ async def _refuse_unfit(nodes: "list[_Worker]", scenario: Scenario) -> None:
     for node in nodes:
         try:
             async with asyncio.timeout(PLACED_WITHIN_S):
-                about: _About = await node.actor.about.remote(files)
+                about: About = await node.actor.about.remote(files)
         except TimeoutError:
             raise RunError(
                 f"{node}: no worker began there within {PLACED_WITHIN_S:g} s; are its CPUs taken?"
@@ -363,7 +362,7 @@ class _Worker:
 
     async def look(self, counts: list[int]) -> None:
         """Copy its counters once a second."""
-        width = workers.cells(1)
+        width = cells(1)
         with suppress(RayError):  # whoever waits for its end will say so
             while True:
                 found = await self.actor.counters.remote()
@@ -397,65 +396,3 @@ class _Worker:
                     async with asyncio.timeout(FETCHED_WITHIN_S):
                         file.write(await self.actor.piece.remote(name, start))
         self.has_records = False
-
-
-# --- what runs over there ---
-
-
-class _About(msgspec.Struct):
-    version: str
-    folder: Path
-    missing: tuple[str, ...]  # of the files asked for
-
-
-class _Node:
-    """A worker and the ends of its pipe, in an actor's process."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder or Path(tempfile.mkdtemp(prefix="benchsuite-node-"))
-        (self._folder / SPOOL_NAME).mkdir(exist_ok=True)
-        self._ours, self._theirs = multiprocessing.Pipe()
-        self._counts: list[int] = []
-        self._number = 0
-
-    def about(self, files: tuple[str, ...]) -> _About:
-        missing = tuple(path for path in files if not Path(path).exists())
-        return _About(benchsuite.__version__, self._folder, missing)
-
-    def clock(self) -> float:
-        """The one that a run's times are of."""
-        return time.monotonic()
-
-    def work(
-        self, scenario: Scenario, endpoint: Endpoint, number: int, num_workers: int, digest: str
-    ) -> None:
-        self._number, self._counts = number, [0] * workers.cells(num_workers)
-        asked = (scenario, endpoint, self._folder, number, num_workers, self._theirs, self._counts)
-        try:
-            workers.work(*asked, digest)
-        finally:
-            self._theirs.send(None)  # a thread still reads it, so closing it would tell nobody
-
-    def heard(self) -> str | BenchsuiteError | None:
-        """The next word; None when there will be none."""
-        word: str | BenchsuiteError | None = self._ours.recv()
-        return word
-
-    def tell(self, word: str | float) -> None:
-        self._ours.send(word)
-
-    def counters(self) -> list[int]:
-        width = workers.cells(1)
-        return self._counts[self._number * width : (self._number + 1) * width] or [0] * width
-
-    def files(self) -> list[tuple[str, int]]:
-        found = sorted((self._folder / SPOOL_NAME).iterdir())
-        return [(path.name, path.stat().st_size) for path in found]
-
-    def piece(self, name: str, start: int) -> bytes:
-        with (self._folder / SPOOL_NAME / name).open("rb") as file:
-            file.seek(start)
-            return file.read(PIECE_BYTES)
-
-    def leave(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)

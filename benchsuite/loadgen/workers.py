@@ -9,8 +9,6 @@ takes its part with it; the others go on, and the run says what was lost.
 import asyncio
 import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,34 +16,30 @@ from ctypes import c_int64
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 from benchsuite.endpoints.base import Endpoint
-from benchsuite.errors import BenchsuiteError, RunError, ScenarioError
-from benchsuite.loadgen.counters import NUM_CELLS, Counters
+from benchsuite.errors import BenchsuiteError, RunError
+from benchsuite.loadgen.counters import Counters
 from benchsuite.loadgen.driver import Stop
+from benchsuite.loadgen.interrupts import signals
 from benchsuite.loadgen.progress import View, progress
 from benchsuite.loadgen.schedule import Schedule
 from benchsuite.loadgen.sending import LEAD_S, SPOOL_NAME, Share, send
 from benchsuite.loadgen.telemetry import metering, reading
+from benchsuite.loadgen.worker import Array, cells, total, work
 from benchsuite.records.node import Node
 from benchsuite.scenario import Scenario
-from benchsuite.workloads import tokenizer as tokenizers
 from benchsuite.workloads.tokenizer import Tokenizer
 
-INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
-COPY_S: Final = 0.25  # between two copies of a worker's counters
 REQUESTS_PER_S: Final = 500.0  # what one worker is given at most, by choice: far from its limit
 TOKENS_PER_S: Final = 25_000.0
 STREAMS: Final = 1024
 STREAM_TOKENS_PER_S: Final = 30.0  # guessed of a closed loop, whose rate nobody knows before
-
-Handlers = dict[signal.Signals, Any]  # of one signal each, as `signal.getsignal` gives them
 
 
 class Ended(NamedTuple):
@@ -204,25 +198,6 @@ def _passing_on(workers: Sequence[Worker], stop: Stop) -> Iterator[None]:
         task.cancel()
 
 
-class Array(Protocol):
-    """The counters of all workers, one after the other."""
-
-    def __getitem__(self, index: slice) -> list[int]: ...
-    def __setitem__(self, index: slice, values: list[int]) -> None: ...
-
-
-def cells(num_workers: int) -> int:
-    """How long an array of counters is."""
-    return NUM_CELLS * num_workers
-
-
-def total(counts: Array, num_workers: int) -> NDArray[np.int64]:
-    """Over all workers, [NUM_CELLS]."""
-    of_all = np.array(counts[0 : cells(num_workers)], dtype=np.int64)
-    summed: NDArray[np.int64] = of_all.reshape(num_workers, NUM_CELLS).sum(axis=0)
-    return summed
-
-
 # --- several: processes of this machine ---
 
 
@@ -286,9 +261,6 @@ async def _many(
             await asyncio.to_thread(worker.process.join)
 
 
-# --- several: what runs over there ---
-
-
 def _process(
     scenario: Scenario,
     endpoint: Endpoint,
@@ -300,137 +272,3 @@ def _process(
 ) -> None:
     os.setsid()  # Ctrl-C in the terminal is for the first process alone
     work(scenario, endpoint, folder, number, num_workers, pipe, shared)
-
-
-def work(
-    scenario: Scenario,
-    endpoint: Endpoint,
-    folder: Path,
-    number: int,
-    num_workers: int,
-    pipe: Pipe,
-    shared: Array,
-    digest: str | None = None,
-) -> None:
-    """A worker's life: plan, take a part, get ready, send, say how it ended.
-
-    `digest`: of the schedule, where the first process may have planned another one.
-    """
-    try:
-        _live(scenario, endpoint, folder, number, num_workers, pipe, shared, digest)
-    except (EOFError, ConnectionError):
-        return  # the first process is gone, or was interrupted before the start; it has the word
-
-
-def _live(
-    scenario: Scenario,
-    endpoint: Endpoint,
-    folder: Path,
-    number: int,
-    num_workers: int,
-    pipe: Pipe,
-    shared: Array,
-    digest: str | None,
-) -> None:
-    try:
-        tokenizer = tokenizers.load(scenario.tokenizer)
-        schedule = Schedule.plan(scenario, tokenizer)
-        if digest is not None and schedule.digest() != digest:
-            raise ScenarioError(
-                "plans another schedule: other data files, or another version of numpy?"
-            )
-        part = schedule.part(number, num_workers)
-        share = Share(endpoint, part, tokenizer, scenario.limits, folder, number)
-        with asyncio.Runner(loop_factory=endpoint.loop) as runner:
-            runner.run(_send(share, pipe, shared))
-    except BenchsuiteError as error:
-        pipe.send(error)
-    else:
-        pipe.send("done")
-
-
-async def _send(share: Share, pipe: Pipe, shared: Array) -> None:
-    stop, counters = Stop(), Counters()
-    loop = asyncio.get_running_loop()
-
-    async def zero() -> float:
-        pipe.send("ready")
-        start_s: float = await asyncio.to_thread(pipe.recv)
-        threading.Thread(target=_listen, args=(pipe, loop, stop), daemon=True).start()
-        return start_s
-
-    copying = loop.create_task(_copy(counters, shared, share.worker))
-    try:
-        await send(share, stop, counters, zero)
-        _publish(counters, shared, share.worker)
-    finally:
-        copying.cancel()
-
-
-def _listen(pipe: Pipe, loop: asyncio.AbstractEventLoop, stop: Stop) -> None:
-    """Orders from the first process; its death is one too."""
-    word = ""
-    while word != "stop now":
-        try:
-            word = pipe.recv()
-        except (EOFError, OSError):
-            word = "stop now"
-        loop.call_soon_threadsafe(stop.issuing.set if word == "stop" else stop.at_once)
-
-
-def _publish(counters: Counters, shared: Array, number: int) -> None:
-    shared[number * NUM_CELLS : (number + 1) * NUM_CELLS] = counters.cells().tolist()
-
-
-async def _copy(counters: Counters, shared: Array, number: int) -> None:
-    while True:
-        _publish(counters, shared, number)
-        await asyncio.sleep(COPY_S)
-
-
-@contextmanager
-def signals(loop: asyncio.AbstractEventLoop, stop: Stop, console: Console) -> Iterator[None]:
-    """Ctrl-C once: no more requests, wait for answers. Twice: keep what is there. Then: die."""
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if not stop.interrupted:
-            stop.interrupted = True
-            loop.call_soon_threadsafe(stop.issuing.set)
-            console.print("stopping: waiting for answers (again: stop now)", highlight=False)
-        else:
-            loop.call_soon_threadsafe(stop.flight.set)
-            for one in previous:
-                signal.signal(one, signal.SIG_DFL)
-
-    previous = {one: signal.signal(one, interrupted) for one in INTERRUPTS}
-    try:
-        yield
-    finally:
-        _restore(previous)
-        if stop.interrupted and not stop.flight.is_set():
-            _spare_one(console)
-
-
-def _spare_one(console: Console) -> None:
-    """A second Ctrl-C that comes when all answers are in does not cost the report."""
-
-    def ignored(number: int, frame: FrameType | None) -> None:
-        console.print("writing what is there (again: leave it)", highlight=False)
-        _restore(previous)
-
-    previous = {one: signal.signal(one, ignored) for one in INTERRUPTS}
-
-
-def _restore(handlers: Handlers) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-@contextmanager
-def handlers_kept() -> Iterator[None]:
-    """What a run does to Ctrl-C and SIGTERM ends with it."""
-    before = {one: signal.getsignal(one) for one in INTERRUPTS}
-    try:
-        yield
-    finally:
-        _restore(before)

@@ -13,7 +13,8 @@ from rich.console import Console
 from benchsuite.arrivals.closed_loop import ClosedLoop
 from benchsuite.endpoints.in_process import InProcess
 from benchsuite.loadgen.driver import Stop
-from benchsuite.loadgen.workers import _process, handlers_kept, signals
+from benchsuite.loadgen.interrupts import handlers_kept, signals
+from benchsuite.loadgen.workers import _process
 from benchsuite.scenario import Limits, Scenario
 from tests.benchsuite.loadgen.test_schedule import SYNTHETIC
 
