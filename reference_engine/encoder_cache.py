@@ -16,6 +16,9 @@ class EncoderCache:
         self._tokens: dict[bytes, int] = {}
         self.num_tokens = 0
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._tokens
+
     def hold(self, key: bytes, num_tokens: int) -> bool:
         """Keep it until as many `release`s; whether it was there, else it is to be made now."""
         is_there = key in self._tokens

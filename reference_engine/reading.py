@@ -24,12 +24,17 @@ class Reading:
     def __init__(self, capacity_tokens: int, stats: Stats) -> None:
         self.queue: Final[list[EncodeWork]] = []  # most urgent first, then oldest
         self._in_step: list[EncodeWork] = []
+        self._being_read: set[bytes] = set()  # keys of outputs that the step makes
         self._cache = EncoderCache(capacity_tokens)
         self.held: Final[dict[Sequence, list[bytes]]] = {}  # keys of outputs
         self._stats = stats
 
     def add(self, work: EncodeWork) -> None:
         insort(self.queue, work, key=_rank)
+
+    def has(self, key: bytes) -> bool:
+        """Whether its output is here; one that is being read is in `queue` until it is."""
+        return key in self._cache and key not in self._being_read
 
     def hold(self, sequence: Sequence, media: Media) -> bool:
         """Keep the output until `let_go`; whether it was there, else it is to be made now."""
@@ -47,6 +52,7 @@ class Reading:
                 self._stats.encoder_hits += work.media.num_tokens
             else:
                 missing.append(work)
+                self._being_read.add(work.media.key)
             self._in_step.append(work)
         return tuple(missing)
 
@@ -55,6 +61,7 @@ class Reading:
         if not self._in_step:
             return []
         works, self._in_step = self._in_step, []
+        self._being_read.clear()
         for work in works:
             self.queue.remove(work)
             work.sequence.num_encoded += 1

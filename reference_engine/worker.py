@@ -130,6 +130,7 @@ class Worker:
             role=self.role,
             waiting=self.waiting,
             media=self.reading.queue,
+            has_read=self.reading.has,
             running=self.running,
             arriving=self.arrivals.queue,
             free_blocks=self.pool.free_blocks,

@@ -36,6 +36,14 @@ class WorkerView(NamedTuple):
     swapped: Collection[Sequence] = ()  # KV in host memory; most urgent first. See swapping.py
     free_swap_blocks: int = 0  # of host memory
     media: Collection[EncodeWork] = ()  # to be read here, of sequences that wait here or elsewhere
+    has_read: Callable[[bytes], bool] = frozenset[
+        bytes
+    ]().__contains__  # a medium's key: it is kept
+
+    def unread_tokens(self) -> dict[bytes, int]:
+        """Tokens of images and sound that are still to be encoded here, by key: each once."""
+        there = [work.media for work in self.media]
+        return {one.key: one.num_tokens for one in there if not self.has_read(one.key)}
 
 
 class SchedulingPolicy(Protocol):

@@ -183,6 +183,38 @@ def test_no_deadlock_under_tiny_pools(
     run_virtually(main)
 
 
+@pytest.mark.parametrize("spread", [True, False])
+def test_an_image_is_encoded_once_by_all_encode_workers_together(spread: bool) -> None:
+    """Asked about at once and later, alone and beside new ones; again when it had to go."""
+    policy = EncodePrefillDecode(encode_workers=3, spread_media=spread)
+
+    async def main() -> None:
+        async with checked_engines(small(policy=policy, encoder_cache_tokens=6)) as (engine, them):
+
+            async def look(*numbers: int) -> None:
+                placed = tuple(Placed(0, image(number)) for number in numbers)
+                sequence = engine.submit([1] * 9, SamplingParams(max_tokens=2), media=placed)
+                assert [token async for token in engine.tokens(sequence)]
+
+            def encoded() -> list[int]:
+                works = [work for one in them for step in one.steps for work in step.encode]
+                return sorted(work.media.key[0] for work in works)
+
+            await asyncio.gather(*(look(0, 1) for _ in range(6)))
+            assert encoded() == [0, 1]
+            await look(2, 1)
+            await look(0)
+            assert encoded() == [0, 1, 2]
+            for number in range(3, 9):
+                await look(number)
+            await look(0)
+            assert encoded() == [0, 0, *range(1, 9)]
+            assert engine.stats.encoder_queries == 2 * (6 * 2 + 2 + 1 + 6 + 1)
+            assert engine.stats.encoder_hits == engine.stats.encoder_queries - 2 * len(encoded())
+
+    run_virtually(main)
+
+
 def test_equal_prefix_is_computed_once() -> None:
     """A second question about the same document prefills only its own end."""
     document = list(range(40))

@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from torch import Tensor
 
 from reference_engine.config import EngineConfig
 from reference_engine.engine import Engine
 from reference_engine.executors import Torch, torch_executor
 from reference_engine.executors.torch_executor import TorchExecutor, default_threads
 from reference_engine.media import MERGED, Media, Placed
+from reference_engine.model.encoder import Encoder
 from reference_engine.model_source import ModelSource
 from reference_engine.policies import (
     ChunkedPrefill,
@@ -115,6 +117,30 @@ async def test_images_read_by_several_workers_are_the_images() -> None:
     spread = await told(EncodePrefillDecode(encode_workers=3), images)
     assert spread == pytest.approx(expected, abs=1e-5)
     assert await told(Colocated(), images[::-1]) != pytest.approx(expected, abs=1e-3)
+
+
+async def test_encode_workers_know_what_another_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight questions about two images at once are two calls of an encoder, as of one worker."""
+    read: list[bytes] = []
+    encode = Encoder.encode
+
+    def counted(encoder: Encoder, media: Media) -> Tensor:
+        read.append(media.key)
+        return encode(encoder, media)
+
+    monkeypatch.setattr(Encoder, "encode", counted)
+    rows = np.random.default_rng(1).normal(0, 1, (2, 3 * MERGED, 588)).astype(np.float32)
+    images = [Media("image", bytes([number]), features) for number, features in enumerate(rows)]
+    placed = tuple(Placed(2 + 3 * number, image) for number, image in enumerate(images))
+    async with Engine.open(config(policy=EncodePrefillDecode(encode_workers=3))) as engine:
+        params = SamplingParams(max_tokens=4, temperature=0.0, ignore_eos=True)
+        asked = [engine.submit([1] * 20, params, media=placed) for _ in range(8)]
+        for sequence in asked:
+            async for _ in engine.tokens(sequence):
+                pass
+    assert {one.finish_reason for one in asked} == {"length"}
+    assert len({tuple(one.output_ids) for one in asked}) == 1
+    assert sorted(read) == [b"\0", b"\1"]
 
 
 async def test_a_cached_prefix_is_really_there() -> None:

@@ -46,7 +46,7 @@ def test_media_go_to_an_encode_worker_first() -> None:
     policy = EncodePrefillDecode(encode_workers=1, prefill_workers=1, decode_workers=1)
     views = tuple(view(role=role) for role in policy.workers())
     one = with_image(0)
-    assert policy.route(one, views) == 0
+    assert policy.readers(one, views) == (0,)
     one.num_encoded = 1
     assert policy.route(one, views) == 1
     assert policy.route(waiting(0, 5), views) == 1
@@ -54,14 +54,31 @@ def test_media_go_to_an_encode_worker_first() -> None:
 
 
 def test_media_of_one_request_are_dealt_to_those_with_the_least_to_read() -> None:
-    """Equal images go together; without spreading all go where the sequence waits."""
+    """Equal images go together; without spreading all go to one worker."""
     policy = EncodePrefillDecode(encode_workers=3)
     busy = [EncodeWork(with_images(1, 5), 0)]
     roles = policy.workers()
     views = (view(role=roles[0], media=busy), *(view(role=role) for role in roles[1:]))
     assert policy.readers(with_images(2, 4, 3, 2, 3, 1), views) == (1, 2, 2, 2, 1)
     alone = EncodePrefillDecode(encode_workers=3, spread_media=False)
-    assert alone.readers(with_images(2, 4, 3), views) == ()
+    assert alone.readers(with_images(2, 4, 3), views) == (1, 1)
+
+
+def test_media_go_where_they_are_kept_or_to_be_read() -> None:
+    """Whatever else is to be read there; others go to whom that leaves the least."""
+    kept = {b"5", b"7"}
+    policy = EncodePrefillDecode(encode_workers=3)
+    first, second, *others = policy.workers()
+    nine = [EncodeWork(with_images(1, 7, 9), number) for number in (0, 1)]
+    views = (
+        view(role=first, media=[EncodeWork(with_images(1, 5), 0)]),
+        view(role=second, media=nine, has_read=kept.__contains__),
+        *(view(role=role) for role in others),
+    )
+    assert policy.readers(with_images(2, 9, 7, 2), views) == (1, 1, 2)
+    assert policy.readers(with_images(2, 5), views) == (0,)  # 5 to read there, 9 where it is kept
+    alone = EncodePrefillDecode(encode_workers=3, spread_media=False)
+    assert alone.readers(with_images(2, 9, 7, 2), views) == (1, 1, 1)  # 2 more
 
 
 def test_each_does_its_own() -> None:
