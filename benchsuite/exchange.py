@@ -151,6 +151,10 @@ EMBEDDED: Final = "embedded"
 NO_CHUNKS: Final = Chunks((), b"", (), ())
 
 
+STAGES: Final = ("queue", "encode", "prefill", "transfer", "decode")
+"""What a request goes through at a server, in order; not every server has or tells each."""
+
+
 class Response(NamedTuple):
     """What an exchange decodes to."""
 
@@ -160,7 +164,7 @@ class Response(NamedTuple):
     finish_reason: str | None
     error_class: str | None  # the transport's, or what the body says
     error: str | None
-    server_s: Mapping[str, float] = {}  # stage times, where the server reports them
+    server_s: Mapping[str, float] = {}  # by name of STAGES, where the server reports them
     tool_calls: tuple[ToolCall, ...] = ()  # whole, arguments as the model wrote them
     items: tuple[str, ...] = ()  # visible answers, [num_items], where several were asked for
 

@@ -3,6 +3,7 @@ are read with patience: what is of another kind than it should be counts as miss
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -130,7 +131,8 @@ def stages_of(timings: Timings | None) -> Mapping[str, float]:
         "transfer": timings.transfer_ms,
         "decode": timings.predicted_ms,
     }
-    return {stage: ms * 1e-3 for stage, ms in stages.items() if ms is not None}
+    known = {stage: ms for stage, ms in stages.items() if ms is not None}
+    return {stage: ms * 1e-3 for stage, ms in known.items() if 0 <= ms < math.inf}
 
 
 def storable(text: str) -> str:

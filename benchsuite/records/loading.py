@@ -1,11 +1,12 @@
 """A table of records, one row per request, as the columns of a run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from benchsuite.exchange import STAGES
 from benchsuite.records import grades
 from benchsuite.records.columns import Columns, FloatArray, release
 from benchsuite.records.ragged import token_times
@@ -88,10 +89,19 @@ def run_data(
         if "num_samples" in table.column_names
         else None,
         tails=columns.integers("has_tail") > 0 if "has_tail" in table.column_names else None,
+        stages_s=_stages_s(columns, table.column_names),
         num_planned=num_planned,
         planned_due_s=planned_due_s,
         partial=partial,
     )
+
+
+def _stages_s(columns: Columns, names: Collection[str]) -> FloatArray | None:
+    """[n, STAGES]; None where no server told any."""
+    told = [f"server_{stage}_s" for stage in STAGES]
+    if not any(name in names and columns.has_any(name) for name in told):
+        return None
+    return np.stack([columns.floats(name) for name in told], axis=1)
 
 
 def _tool_use(columns: Columns) -> ToolUse | None:
@@ -109,6 +119,8 @@ def _tool_use(columns: Columns) -> ToolUse | None:
         call_name=tuple(call["name"] for call in flat_calls),
         call_wrong=np.array([call["problem"] is not None for call in flat_calls], dtype=np.bool_),
         result_request=np.repeat(n, list(map(len, results))),
+        result_started_s=np.array([result["started_s"] for result in flat_results]),
+        result_ended_s=np.array([result["ended_s"] for result in flat_results]),
         result_failed=np.array(list(map(_has_failed, flat_results)), dtype=np.bool_),
         answer=columns.texts("answer"),
         text=text if columns.has_any("output_text") else None,

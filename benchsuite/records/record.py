@@ -67,3 +67,8 @@ class Record(Struct, frozen=True, kw_only=True):
     num_samples: int = 1  # of these: to each question
     grades: tuple[Grade, ...] = ()  # instead of `correct` and `answer`, where it asked for several
     has_tail: bool = False  # the read of the last token brought more after it: its time is theirs
+    server_queue_s: float | None = None  # by the server's own clock, where it tells: see STAGES
+    server_encode_s: float | None = None
+    server_prefill_s: float | None = None
+    server_transfer_s: float | None = None
+    server_decode_s: float | None = None

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchsuite.errors import RunError
-from benchsuite.exchange import Exchange, Response, http_status, joined
+from benchsuite.exchange import STAGES, Exchange, Response, http_status, joined
 from benchsuite.records import arrow, tool_events
 from benchsuite.records.grades import GRADES, Grade
 from benchsuite.records.record import Record, Status
@@ -77,6 +77,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "num_samples": pa.int32(),
     "grades": GRADES,
     "has_tail": pa.bool_(),
+    **{f"server_{stage}_s": pa.float64() for stage in STAGES},
 }
 OVER_CHUNKS: Final = frozenset(
     name
@@ -151,6 +152,7 @@ def record_of(
         num_samples=asked.num_samples,
         grades=() if alone else grades,
         has_tail=_has_tail(exchange, read),
+        **{f"server_{stage}_s": response.server_s.get(stage) for stage in STAGES},
     )
 
 

@@ -54,6 +54,8 @@ class ToolUse(NamedTuple):
     call_name: tuple[str, ...]  # [calls]
     call_wrong: BoolArray  # [calls]; it could not be carried out
     result_request: IntArray  # [results]; index of the request that brought it
+    result_started_s: FloatArray  # [results]
+    result_ended_s: FloatArray  # [results]
     result_failed: BoolArray  # [results]; it holds nothing, or says that the tool failed
     answer: tuple[str, ...]  # [n]; what the grader took for the answer; "" where nothing was graded
     text: tuple[str, ...] | None  # [n]; reasoning and answer; None: not kept
@@ -118,6 +120,7 @@ class RunData:
     samples_each: IntArray | None = None  # [n]; of these, to each question; None: one each
     item_grades: Grades | None = None  # of requests for several answers; None: there are none
     tails: BoolArray | None = None  # [n]; None: not known
+    stages_s: FloatArray | None = None  # [n, STAGES], NaN: not told; None: no server told any
     _found: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

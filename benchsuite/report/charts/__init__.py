@@ -6,7 +6,7 @@ from benchsuite.records.table import RunData
 from benchsuite.report.charts.base import Chart, Draw
 from benchsuite.report.charts.distributions import e2e_latency, itl, tpot, ttft
 from benchsuite.report.charts.objectives import slo_scale
-from benchsuite.report.charts.outcomes import attainment, errors, waterfall
+from benchsuite.report.charts.outcomes import attainment, errors
 from benchsuite.report.charts.overlap import interference
 from benchsuite.report.charts.sessions import session_timelines, turn_costs
 from benchsuite.report.charts.telemetry import power, server_cache, server_queue
@@ -17,6 +17,7 @@ from benchsuite.report.charts.timelines import (
     throughput,
     ttft_over_time,
 )
+from benchsuite.report.charts.waterfall import waterfall
 from benchsuite.results.result import RunResult
 
 CHARTS: Final[tuple[Draw, ...]] = (

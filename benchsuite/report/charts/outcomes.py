@@ -1,24 +1,20 @@
-"""How requests ended: targets met, what the slowest waited for, what went wrong."""
+"""How requests ended: targets met, what went wrong."""
 
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from benchsuite.metrics.base import Interval
-from benchsuite.records.table import FloatArray, RunData
-from benchsuite.report.charts.base import Chart, Table, plain, slowest
+from benchsuite.records.table import RunData
+from benchsuite.report.charts.base import Chart, Table, plain
 from benchsuite.report.charts.figure import (
     BLUE,
-    INK,
     MUTED,
-    PURPLE,
     VERMILLION,
     empty,
-    hatched,
-    milli,
 )
 from benchsuite.report.charts.plotly_figure import Figure
-from benchsuite.report.quantities import bounds, milliseconds, percent
+from benchsuite.report.quantities import bounds, percent
 from benchsuite.results.result import RunResult
 
 MAX_ERROR_CLASSES: Final = 12
@@ -105,66 +101,6 @@ def _add_shares(figure: Figure, rows: list[_Share], colour: str, symbol: str) ->
         },
         hovertemplate="%{y}: %{x:.2%}",
     )
-
-
-def waterfall(result: RunResult, data: RunData) -> Chart | None:
-    """Where the slowest requests spent their time, from when they were due."""
-    del result
-    worst = slowest(data)
-    if not len(worst):
-        return None
-    labels = [
-        f"{'' if data.status[i] == 'ok' else '× '}{int(data.request_id[i])}" for i in worst.tolist()
-    ]
-    phases = _phases(data, worst)
-    figure = empty("after it was due, ms", "request")
-    for (name, took_s), (colour, pattern) in zip(phases.items(), _PHASE_LOOKS, strict=True):
-        figure.add_bar(
-            x=milli(took_s),
-            y=labels,
-            name=name,
-            orientation="h",
-            marker={
-                "color": colour,
-                "line": {"width": 0},
-                "pattern": hatched(colour, pattern),
-            },
-            hovertemplate=f"%{{y}}, {name}: %{{x:,.4~g}} ms",
-        )
-    figure.update_layout(barmode="stack", bargap=0.35)
-    figure.update_yaxes(
-        autorange="reversed", type="category", showgrid=False, tickfont={"size": 11}
-    )
-    rows = zip(
-        labels, *([milliseconds(s) for s in t.tolist()] for t in phases.values()), strict=True
-    )
-    failed = any(data.status[i] != "ok" for i in worst.tolist())
-    return Chart(
-        key="waterfall",
-        title="What were the slowest requests waiting for?",
-        reading=f"The {len(worst)} slowest requests of the measured window, worst first, numbered "
-        f"as in requests.parquet{'; × marks those that failed' if failed else ''}."
-        if len(worst) > 1
-        else "The only request of the measured window.",
-        figure=figure,
-        table=Table(("request", *phases), tuple(rows)),
-        height_px=110 + 20 * len(worst),
-    )
-
-
-_PHASE_LOOKS: Final = ((INK, "/"), (VERMILLION, ""), (BLUE, ""), (PURPLE, "x"))
-
-
-def _phases(data: RunData, which: np.ndarray) -> dict[str, FloatArray]:
-    """Seconds spent in each phase; what never came is counted to the phase that was waiting."""
-    end_s = data.finished_s[which]
-    moments_s = [data.origin_s[which]]
-    for column in (data.sent_s, data.first_token_s, data.last_token_s):
-        moment_s = column[which]
-        moments_s.append(np.where(np.isnan(moment_s), end_s, moment_s))
-    gaps_s = np.maximum(np.diff([*moments_s, end_s], axis=0), 0.0)
-    names = ("due to sent", "sent to first token", "first to last token", "last token to end")
-    return dict(zip(names, gaps_s, strict=True))
 
 
 def errors(result: RunResult, data: RunData) -> Chart | None:

@@ -1,6 +1,7 @@
 """Servers differ; what they mean does not."""
 
 import json
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchsuite.endpoints.openai_dialect import decode_stream, error_text, has_token
+from benchsuite.endpoints.openai_message import Timings, stages_of
 from benchsuite.exchange import Exchange, Kind, Response, Usage
 from tests.dialects import ABC, DIALECTS, chunk, count_tokens, counts, text, tool, usage_event
 from tests.scripted_server import (
@@ -84,6 +86,13 @@ def test_a_chunk_has_the_read_that_brought_it() -> None:
 def test_llama_cpp_tells_its_stage_times() -> None:
     """llama.cpp's `timings`, in seconds."""
     assert decode(DIALECTS["llama_cpp"].script).server_s == {"prefill": 0.0125, "decode": 0.03}
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_a_stage_takes_a_time_that_can_be(told_ms: float) -> None:
+    """What a server tells is taken for a duration only if it is one."""
+    stages = stages_of(Timings(prompt_ms=told_ms))
+    assert stages == ({"prefill": told_ms * 1e-3} if 0 <= told_ms < math.inf else {})
 
 
 @pytest.mark.parametrize(("num_chunks", "tokens"), [(15, 16), (62, 64), (63, 64), (1002, 1024)])

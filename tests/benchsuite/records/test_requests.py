@@ -1,12 +1,16 @@
 """Exchanges become records, records become columns."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from benchsuite.exchange import NO_CHUNKS, Chunks, Exchange, Kind, Response
 from benchsuite.records import requests
+from benchsuite.records.loading import run_data
 from benchsuite.records.record import Record
 from benchsuite.records.spool import Asked
 
@@ -14,7 +18,11 @@ READS = (b"ab", b"c", b"def")
 
 
 def record(
-    columns: Chunks, lag_s: list[float], num_items: int = 1, reads: tuple[bytes, ...] = READS
+    columns: Chunks,
+    lag_s: list[float],
+    num_items: int = 1,
+    reads: tuple[bytes, ...] = READS,
+    server_s: Mapping[str, float] = MappingProxyType({}),
 ) -> Record:
     asked = Asked(
         request_id=0,
@@ -42,7 +50,7 @@ def record(
         read_s=[11.0, 12.0, 14.0],
         lag_s=lag_s,
     )
-    response = Response(columns, None, "chunks", "stop", None, None)
+    response = Response(columns, None, "chunks", "stop", None, None, server_s)
     return requests.record_of(asked, sent, response, start_s=10.0, keep_text=True)
 
 
@@ -73,6 +81,19 @@ def test_a_last_read_that_brought_more_than_tokens_is_told(last: bytes, has_tail
     chunks = Chunks([0, 2, 2], bytes(3), ["a", "b", "c"], [1, 1, 1])
     assert record(chunks, [], reads=(b"data: 0\n\n", b"", last)).has_tail == has_tail
     assert not record(NO_CHUNKS, [], reads=(last,) * 3).has_tail
+
+
+def test_what_the_server_told_of_its_stages_is_kept(tmp_path: Path) -> None:
+    """From the answer to the columns of a run; what was not told is not known."""
+    path = tmp_path / requests.FILE_NAME
+    told = record(NO_CHUNKS, [], server_s={"queue": 0.25, "prefill": 0.5})
+    requests.write([told, record(NO_CHUNKS, [])], path)
+    plan = {"window_s": (0.0, 1.0), "num_planned": 2, "planned_due_s": np.empty(0)}
+    stages_s = run_data(requests.read(path), **plan).stages_s
+    nan = np.nan
+    np.testing.assert_array_equal(stages_s, [[0.25, nan, 0.5, nan, nan], [nan] * 5])
+    requests.write([record(NO_CHUNKS, [])], path)
+    assert run_data(requests.read(path), **plan).stages_s is None
 
 
 def test_lengths_asked_for_are_of_all_items_together() -> None:

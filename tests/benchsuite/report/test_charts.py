@@ -18,7 +18,9 @@ from benchsuite.report.charts import charts
 from benchsuite.report.charts.base import Chart, plain, slowest
 from benchsuite.report.charts.figure import MAX_SLICES, MAX_TICKS, log_ticks, slices
 from benchsuite.report.quantities import number
+from benchsuite.tools.base import ToolResult
 from tests.benchsuite.report.synthetic import make_data, make_result
+from tests.runs import record, run
 
 ALWAYS = ["time-ttft", "in-flight", "arrivals", "waterfall"]
 SPREADS = ["spread-ttft", "spread-tpot", "spread-itl", "spread-e2e_latency"]
@@ -177,6 +179,65 @@ def test_the_waterfall_is_as_long_as_the_request() -> None:
     assert total == pytest.approx((lost.finished_s - lost.origin_s)[worst] * 1e3, rel=1e-5)
     assert (np.diff(total) <= 1e-3).all()
     assert checked(chart).data[0].y[0].startswith("× ")
+
+
+def test_the_waterfall_shows_what_the_server_told_within_the_wait() -> None:
+    """Queue and prefill as told, the rest of the wait after them; the whole stays the client's."""
+    told = {"server_queue_s": 0.05, "server_prefill_s": 0.1, "server_decode_s": 9.0}
+    data = run(record(0, **told), record(1, due_s=1.0, finished_s=2.0))
+    chart = drawn(data)["waterfall"]
+    bars = {bar.name: bar.x for bar in checked(chart).data}
+    assert list(bars) == [
+        "due to sent", "queue", "prefill", "rest until first token",
+        "first to last token", "last token to end",
+    ]  # fmt: skip
+    assert bars["queue"] == pytest.approx([0, 50])  # the slowest comes first: it was told nothing
+    assert bars["prefill"] == pytest.approx([0, 100])
+    assert bars["rest until first token"] == pytest.approx([200, 50], rel=1e-5)
+    assert np.sum(list(bars.values()), axis=0) == pytest.approx([1000, 500], rel=1e-5)
+    assert "the server's own word on 1 of them" in chart.reading
+
+
+def test_stages_that_do_not_fit_into_the_wait_are_not_drawn() -> None:
+    """A server that tells a prefill of 0.3 s within a wait of 0.2 s tells of something else."""
+    chart = drawn(run(record(0, server_queue_s=0.0, server_prefill_s=0.3)))["waterfall"]
+    assert [bar.name for bar in checked(chart).data][1] == "sent to first token"
+    assert "The server did not tell" in chart.reading
+
+
+def test_tools_and_pauses_come_before_the_request() -> None:
+    """Tools when they ran; without any, the time since the session's answer before."""
+    ran = tuple(
+        ToolResult(
+            call_id="c", name="search", started_s=began_s, ended_s=ended_s, exit_code=0,
+            problem=None, output="", output_tokens=3,
+        )
+        for began_s, ended_s in ((0.6, 0.75), (0.6, 0.9))
+    )  # fmt: skip
+    data = run(
+        record(0),
+        record(1, session_id=0, turn=1, due_s=1.0, tool_results=ran),
+        record(2, session_id=0, turn=2, due_s=1.7, finished_s=2.4),
+    )
+    chart = drawn(data)["waterfall"]
+    bars = {bar.name: bar for bar in checked(chart).data}
+    assert list(bars)[:2] == ["tools", "paused"]
+    row = {label: at for at, label in enumerate(bars["tools"].y)}
+    assert bars["tools"].base[row["1"]] == pytest.approx(-400)
+    assert bars["tools"].x[row["1"]] == pytest.approx(300)
+    assert bars["tools"].x[row["0"]] == bars["tools"].x[row["2"]] == 0
+    assert bars["paused"].base[row["2"]] == pytest.approx(-200)
+    assert bars["paused"].x[row["1"]] == bars["paused"].x[row["0"]] == 0
+    assert chart.table.head[:3] == ("request", "tools", "paused")
+    assert not chart.note
+
+
+def test_a_long_pause_does_not_squeeze_the_requests() -> None:
+    """It is cut off at the left, as the note says; the table has all of it."""
+    chart = drawn(run(record(0), record(1, session_id=0, turn=1, due_s=60.5)))["waterfall"]
+    assert checked(chart).layout.xaxis.range == pytest.approx((-500, 510))
+    assert "cut off" in chart.note
+    assert [row[:2] for row in chart.table.rows] == [("0", "0 ms"), ("1", "60,000 ms")]
 
 
 def test_errors_are_charted_when_there_are_kinds_to_compare() -> None:
