@@ -3,11 +3,13 @@
     python benchmarks/recordings.py DIR [--only PART_OF_NAME] [--sessions 3]
 
 DIR holds public traces and trajectories under the names below. `describe` counts what the file
-holds and says how long that took; `convert` writes it in the native form, which is described again
-and must come out the same to the last digit; the first sessions of what was converted are replayed
+holds and says how long that took; `convert` writes it in the native form, of which every row must
+be read back equal in every field, must hold every text and number of the file (`kept.py`), and must
+be described the same to the last digit; the first sessions of what was converted are replayed
 against one server of the bundled engine (the sizes of its preset tiny, but 65,536 positions),
 prompts of traces scaled to at most 1,024 tokens, recorded messages as they are, two turns a
-session, gaps at a thousandth. Whatever is not answered ends the script with 1.
+session, gaps at a thousandth; `--sessions 0` replays nothing. What differs first is printed under
+the row. Whatever differs, is lost or is not answered ends the script with 1.
 """
 
 import argparse
@@ -23,13 +25,20 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import torch
+from kept import first_difference, first_lost
 from safetensors.torch import save_file
 
+from benchsuite.workloads import conversion
 from reference_engine.model.tensors import tensor_sizes
 from reference_engine.model_source import PRESETS
 
 INVALID: Final = 4  # exit code of a run
 TOKENIZER: Final = Path(__file__).parents[1] / "benchsuite" / "data" / "tokenizer.json.gz"
+
+COLUMNS: Final = (
+    *("file", "rows broken", "sessions", "requests", "describe, s"),
+    *("rows read back", "of the file", "described again", "replayed"),
+)
 
 
 class Recording(NamedTuple):
@@ -70,8 +79,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--sessions", type=int, default=3)
     args = parser.parse_args()
-    print("| file | rows broken | sessions | requests | describe, s | converted | replayed |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     is_good = True
     with tempfile.TemporaryDirectory() as scratch, served(Path(scratch)) as url:
         for one in RECORDINGS:
@@ -83,9 +91,8 @@ def main() -> None:
 
 def row(one: Recording, path: Path, scratch: Path, url: str, num_sessions: int) -> bool:
     """One file's line of the table; whether all of it went well."""
-    options = [f"--from={one.format}"]
-    for key, value in one.options.items():
-        options += ["--set", f"{key}={value.replace('DIR', str(path.parent))}"]
+    keys = {key: value.replace("DIR", str(path.parent)) for key, value in one.options.items()}
+    options = [f"--from={one.format}", *(f"--set={key}={value}" for key, value in keys.items())]
     native = scratch / "native.jsonl"
     began_s = time.perf_counter()
     held = json.loads(benchsuite("describe", str(path), *options, "--json").stdout)
@@ -93,15 +100,25 @@ def row(one: Recording, path: Path, scratch: Path, url: str, num_sessions: int) 
     done = benchsuite("convert", str(path), *options, "--out", str(native), "--skip-bad-rows")
     num_broken = done.stderr.partition("; ")[2].partition(" ")[0] or "0"
     is_same = held == json.loads(benchsuite("describe", str(native), "--json").stdout)
-    asked = replay(native, scratch, url, num_sessions)
-    num_ok, num_planned = asked["requests"]["ok"], asked["requests"]["planned"]
+    source = conversion.source(one.format, str(path), keys)
+    differs = first_difference(source, str(native))
+    # A pool is drawn from: what it says stands in no row.
+    lost = None if one.format == "servegen" else first_lost(source, str(native))
+    num_ok = num_planned = 0
+    if num_sessions:
+        asked = replay(native, scratch, url, num_sessions)["requests"]
+        num_ok, num_planned = asked["ok"], asked["planned"]
     print(
         f"| {one.name} | {num_broken} | {held['num_sessions']:,} | {held['num_requests']:,} "
-        f"| {took_s:.1f} | {'alike' if is_same else 'DIFFERS'} "
-        f"| {num_ok} of {num_planned} |",
+        f"| {took_s:.1f} | {'DIFFER' if differs else 'equal'} "
+        f"| {'drawn' if one.format == 'servegen' else 'LOST' if lost else 'all kept'} "
+        f"| {'alike' if is_same else 'DIFFERS'} | {num_ok} of {num_planned} |",
         flush=True,
     )
-    return is_same and num_ok == num_planned > 0
+    for problem in filter(None, (differs, lost)):
+        print(f"{one.name}: {problem}", flush=True)
+    is_replayed = num_ok == num_planned and (num_ok > 0) == (num_sessions > 0)
+    return is_same and differs is None and lost is None and is_replayed
 
 
 def replay(native: Path, scratch: Path, url: str, num_sessions: int) -> dict[str, Any]:

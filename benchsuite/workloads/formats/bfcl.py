@@ -24,8 +24,9 @@ class Bfcl(Spec, frozen=True, tag="bfcl"):
     """BFCL v4 (JSONL): questions by turn and the functions for them; no answers were recorded.
 
     Sessions of several turns are live: the model's own replies stand between the questions. The
-    expected calls stay in `extra`. Rows of several turns name classes whose functions stand in
-    `functions`, a JSON file of them.
+    expected calls stay in `extra`, and so do a row's functions as the leaderboard writes them: its
+    types are Python's (`dict`, `tuple`), and become those of JSON Schema. Rows of several turns
+    name classes whose functions stand in `functions`, a JSON file of them.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -64,7 +65,7 @@ def _session(place: Found, row: _Row, known: dict[str, Any]) -> Iterator[TraceRo
         )
 
 
-_TOLD = {"id", "question", "function"}
+_TOLD = {"id", "question"}
 
 
 def _tools(row: _Row, known: dict[str, Any]) -> tuple[Tool, ...] | None:

@@ -23,7 +23,7 @@ class OpenHands(Spec, frozen=True, tag="openhands"):
 
     The gap before a request is from the action's event to the last observation before it, by their
     timestamps: how long the tools took. Answers without a recorded response are told by their
-    thought.
+    thought. What the agent looked up for itself (`recall`) stays in the first row's `extra`.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -44,6 +44,7 @@ def _told_history(place: Found, row: _Row) -> Iterator[TraceRow]:
 def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
     messages: list[dict[str, Any]] = []
     gaps_s: dict[int, float] = {}
+    recalls: list[dict[str, Any]] = []  # the agent's own look-ups: they say nothing to the model
     acted_s: float | None = None  # when the latest action was decided
     for event in row.history:
         at_s = datetime.fromisoformat(event["timestamp"]).timestamp()
@@ -53,7 +54,7 @@ def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
             role = "system" if action == "system" else "user"
             messages.append({"role": role, "content": event["args"]["content"]} | _told(event))
         elif action == "recall" or observation == "recall":
-            continue  # the agent's own look-up; it says nothing to the model
+            recalls.append(event)
         elif action is not None:
             messages.append(_answer(event, call) | _told(event))
             acted_s = at_s
@@ -63,6 +64,8 @@ def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
             said = {"role": "tool", "tool_call_id": answered} if answered else {"role": "user"}
             messages.append(said | {"content": content} | _told(event))
     extra = {key: value for key, value in place.raw.items() if key != "history"}
+    if recalls:
+        extra["recalls"] = recalls
     return chat.session(place.line, row.instance_id, messages, gaps_s=gaps_s, extra=extra)
 
 

@@ -13,6 +13,7 @@ from benchsuite.workloads.formats.reading import Found, sessions
 
 
 class _Step(Struct):
+    response: str | None = None  # of the model
     execution_time: float | None = None
 
 
@@ -25,8 +26,9 @@ class _Row(Struct):
 class SweAgent(Spec, frozen=True, tag="swe_agent"):
     """SWE-agent trajectories (JSON or JSONL): what the agent said, and what the shell answered.
 
-    The gap before a request is the recorded `execution_time` of the step before it, where there is
-    a step for each answer; else 0.
+    Each answer of `history` is a request. The gap before it is the recorded `execution_time` of the
+    step before it, where a step is known for each answer; else 0. A last step that submits is not
+    always in `history`: its answer is the trajectory's then.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -38,14 +40,24 @@ class SweAgent(Spec, frozen=True, tag="swe_agent"):
 
 
 def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
-    answers = [at for at, raw in enumerate(row.history) if raw.get("role") == "assistant"]
+    history, steps = list(row.history), row.trajectory
+    answers = [at for at, raw in enumerate(history) if raw.get("role") == "assistant"]
+    if len(steps) == len(answers) + 1 and _is_followed(history, answers, steps):
+        answers.append(len(history))
+        history.append({"role": "assistant", "content": steps[-1].response})
     gaps_s: dict[int, float] = {}
-    if len(answers) == len(row.trajectory):
-        for at, step in zip(answers, row.trajectory, strict=True):
+    if len(answers) == len(steps):
+        for at, step in zip(answers, steps, strict=True):
             gaps_s[at + 1] = step.execution_time or 0.0
     extra = {key: value for key, value in place.raw.items() if key != "history"}
-    messages = [_answering(message) for message in row.history]
+    messages = [_answering(message) for message in history]
     return chat.session(place.line, row.path or place.line, messages, gaps_s=gaps_s, extra=extra)
+
+
+def _is_followed(history: list[dict[str, Any]], answers: list[int], steps: list[_Step]) -> bool:
+    """Whether the last step answers what the history ends with: all before it are in there."""
+    said = [history[at].get("content") for at in answers]
+    return history[-1].get("role") != "assistant" and said == [one.response for one in steps[:-1]]
 
 
 def _answering(message: dict[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ class TauBench(Spec, frozen=True, tag="tau_bench"):
 
     Every answer of the agent is a request. `tools` is a JSON file of the schemas by `domain`, since
     the trajectories do not hold them. A first line `{"header": true, ...}` (tau2-bench) gives the
-    agent's policy as the system prompt of each session. Of conversations as display text
-    (`messages_display`, a line `role: text` a message) the calls are not known: what a tool said is
-    sent as the user's words.
+    agent's policy as the system prompt of each session, and stays in the first one's `extra`. Of
+    conversations as display text (`messages_display`, a line `role: text` a message) the calls are
+    not known: what a tool said is sent as the user's words.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -42,18 +42,20 @@ class TauBench(Spec, frozen=True, tag="tau_bench"):
     def rows(self) -> Iterator[TraceRow | TraceError]:
         tools = None if self.tools is None else _schemas(self.tools, self.domain)
         policy: list[dict[str, Any]] = []
+        header: dict[str, Any] = {}
         for line, raw in raw_objects(self.path):
             if isinstance(raw, TraceError):
                 yield raw
                 continue
             if raw.get("header"):
-                policy = _policy(raw)
+                policy, header = _policy(raw), {"header": raw}
                 continue
             try:
-                rows = list(_session(line, raw, policy, tools))
+                rows = list(_session(line, raw, policy, tools, header))
             except ValueError as error:
                 yield TraceError(self.path, line, str(error))
             else:
+                header = {}
                 yield from rows
 
 
@@ -62,15 +64,16 @@ def _session(
     raw: dict[str, Any],
     policy: list[dict[str, Any]],
     tools: list[dict[str, Any]] | None,
+    header: dict[str, Any],
 ) -> Iterator[TraceRow]:
     if "messages_display" in raw:
-        extra = {key: value for key, value in raw.items() if key != "messages_display"}
+        extra = header | {key: value for key, value in raw.items() if key != "messages_display"}
         messages = policy + _displayed(raw["messages_display"])
         return chat.session(line, line, messages, tools=tools, extra=extra)
     row = msgspec.convert(raw, _Row)  # its error is a ValueError
     messages = policy + [_answering(message) for message in row.messages]
     session_id = f"{row.task_id}.{row.trial}" if row.id is None else row.id
-    extra = {key: value for key, value in raw.items() if key != "messages"}
+    extra = header | {key: value for key, value in raw.items() if key != "messages"}
     return chat.session(line, session_id, messages, tools=tools, extra=extra)
 
 

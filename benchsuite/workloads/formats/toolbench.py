@@ -13,7 +13,8 @@ from benchsuite.workloads.formats.reading import Found, sessions
 
 
 class _Row(Struct):
-    train_messages: list[list[dict[str, Any]]]  # each ends with an answer
+    # Each ends with an answer; None: the search found none.
+    train_messages: list[list[dict[str, Any]]] | None
     functions: list[dict[str, Any]] | None = None
     path: str | None = None
 
@@ -21,7 +22,8 @@ class _Row(Struct):
 class ToolBench(Spec, frozen=True, tag="toolbench"):
     """ToolBench answers (JSONL): each conversation of `train_messages` is a request.
 
-    One that begins with the whole of the one before goes on with it; another begins anew.
+    One that begins with the whole of the one before goes on with it; another begins anew. A row
+    whose search found no answer has no conversation (`train_messages: null`), and is a broken one.
     """
 
     block_tokens: ClassVar[int] = 1  # the format has no hash ids
@@ -33,6 +35,8 @@ class ToolBench(Spec, frozen=True, tag="toolbench"):
 
 
 def _session(place: Found, row: _Row) -> Iterator[TraceRow]:
+    if row.train_messages is None:
+        raise ValueError("train_messages: null: no answer was found, so none was asked for")
     before: list[dict[str, Any]] = []
     tools = tuple(chat.tool(one) for one in row.functions or ())
     for turn, conversation in enumerate(row.train_messages):

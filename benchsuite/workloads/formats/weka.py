@@ -94,6 +94,8 @@ class _Reader:
                 before, rest = name, {}
             if request.requests and before is not None:
                 waits.append(before)
+            else:
+                rest |= {"subagent": told}  # one that asked nothing
 
     def _row(
         self,
@@ -110,7 +112,7 @@ class _Reader:
         size = self._conversation.block_size
         if problem := misfit(request.hash_ids, request.tokens_in, size, whole=True):
             return TraceError(self._path, self._found.line, f"requests[{name}]: {problem}")
-        told = {key: raw[key] for key in _TOLD if key in raw}
+        told = {key: value for key, value in raw.items() if key not in _HELD}
         return TraceRow(
             line=self._found.line,
             session_id=self._conversation.id,
@@ -143,4 +145,5 @@ class _Reader:
         return max(0.0, at_s - max(known_s + [self._at_s[name] for name in after]))
 
 
-_TOLD: Final = ("t", "type", "think_time", "input_types", "output_types")
+_HELD: Final = {"model", "in", "out", "hash_ids", "stop", "api_time", "ttft"}
+"""What a row has fields for; all else that is said of a request stays in `extra`."""

@@ -170,6 +170,52 @@ def test_tool_times_are_gaps() -> None:
     assert all(gap_s is not None and 0 < gap_s < 60 for gap_s in gaps_s[1:])
 
 
+def test_an_answer_that_swe_agents_history_ends_before_is_the_trajectorys(tmp_path: Path) -> None:
+    """A last step that submits; where steps and answers do not belong together, times are 0."""
+    said = [{"role": "user", "content": "Fix"}, {"role": "assistant", "content": "ls"}]
+    history = [*said, {"role": "tool", "content": "a.py"}]
+    steps = [{"response": "ls", "execution_time": 0.25}, {"response": "Done", "thought": "!"}]
+    traj = {"history": history, "trajectory": steps}
+    first, last = read(SweAgent(path=written(tmp_path, traj)))
+    assert (last.reply, last.gap_s) == (Message("assistant", "Done"), 0.25)
+    assert last.new_messages == (Message("tool", "a.py"),)
+    assert first.extra == {"trajectory": steps}
+    for other in ({"history": said}, {"trajectory": [{"response": "cat"}, steps[1]]}):
+        (row,) = read(SweAgent(path=written(tmp_path, traj | other)))
+        assert row.reply == Message("assistant", "ls")
+
+
+def test_what_asks_nothing_is_kept_beside(tmp_path: Path) -> None:
+    """A tau2-bench header, OpenHands' look-ups, BFCL's own types, WEKA's idle sub-agents."""
+    first, *later = read(TAU2)
+    assert first.extra is not None
+    assert first.extra["header"]["info"]
+    assert not any("header" in (row.extra or {}) for row in later)
+    (history,) = (json.loads(line)["history"] for line in _unpacked("openhands.jsonl.gz"))
+    recalls = [e for e in history if "recall" in (e.get("action"), e.get("observation"))]
+    extra = read(OPENHANDS)[0].extra
+    assert extra is not None
+    assert extra.get("recalls", []) == recalls
+    kinds = {"x": {"type": "tuple"}, "y": {"type": "any"}}
+    function = {"name": "f", "parameters": {"type": "dict", "properties": kinds}}
+    question = {"id": "q", "question": [[{"role": "user", "content": "?"}]], "function": [function]}
+    (row,) = read(Bfcl(path=written(tmp_path, question)))
+    assert row.tools is not None
+    assert row.tools[0].parameters["properties"] == {"x": {"type": "array"}, "y": {}}
+    assert row.extra == {"function": [function]}
+    asked = {"t": 1.0, "type": "n", "in": 1, "out": 1, "hash_ids": [1], "new": "field"}
+    idle = {"t": 0.5, "type": "subagent", "agent_id": "a", "requests": []}
+    (row,) = read(Weka(path=written(tmp_path, {"id": "w", "requests": [idle, asked]})))
+    told = {key: value for key, value in idle.items() if key != "requests"}
+    assert row.extra == {"subagent": told, "t": 1.0, "type": "n", "new": "field"}
+
+
+def test_toolbench_says_which_search_found_no_answer(tmp_path: Path) -> None:
+    """Such a file has a query and functions, and no conversation."""
+    (problem,) = errors(ToolBench(path=written(tmp_path, {"query": "?", "train_messages": None})))
+    assert problem.endswith(":1: train_messages: null: no answer was found, so none was asked for")
+
+
 def test_reasoning_and_tool_calls_are_kept() -> None:
     """With the ids that their answers name."""
     first, second, *_ = read(MLCOMMONS)
