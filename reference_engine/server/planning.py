@@ -58,13 +58,12 @@ class Planner:
         return Plan(thoughts), self._formatter(request.response_format, thoughts)
 
     def _reasoning_tokens(self, request: ChatRequest, seed: int, prompt_ids: list[int]) -> int:
-        settings = request.chat_template_kwargs or {}
-        thinks = settings.get("enable_thinking", settings.get("thinking"))
-        effort: Effort = request.reasoning_effort or self._behaviour.effort
-        budget = request.thinking_token_budget
-        if thinks is False:
+        asked = request.thinking_asked()
+        effort: Effort = asked.effort or self._behaviour.effort
+        budget = asked.budget
+        if asked.switch is False:
             effort = "none"
-        elif (thinks or budget) and request.reasoning_effort is None and effort == "none":
+        elif (asked.switch or budget) and asked.effort is None and effort == "none":
             effort = "medium"
         if effort != "none" and budget is not None:
             return budget

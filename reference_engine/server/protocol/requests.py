@@ -1,13 +1,16 @@
 """Bodies of requests. What is asked for in a wrong way is an `ApiError` that names the field."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct
 
 from reference_engine.behaviour import Effort
 from reference_engine.server.protocol.errors import ApiError
 from reference_engine.server.protocol.messages import Message, Tool
 
+_T = TypeVar("_T")
 Natural = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 
@@ -78,6 +81,30 @@ class GenerationRequest(Struct, kw_only=True):
             )
 
 
+class Thinking(Struct):
+    """Anthropic's field. `type` may be left out where a budget says it."""
+
+    type: Literal["enabled", "disabled", "adaptive"] | None = None
+    budget_tokens: Natural | None = None
+
+
+class ThinkingVariables(Struct):
+    """What chat templates call it: Qwen3 and GLM, DeepSeek and Granite, gpt-oss."""
+
+    enable_thinking: bool | None = None
+    thinking: bool | None = None
+    reasoning_effort: Effort | None = None
+    thinking_budget: Natural | None = None
+
+
+class ThinkingAsked(NamedTuple):
+    """How much a request lets the model think, however it is spelt; None: not said."""
+
+    effort: Effort | None
+    switch: bool | None
+    budget: int | None  # tokens
+
+
 class ChatRequest(GenerationRequest, kw_only=True):
     messages: list[Message]
     max_completion_tokens: Count | None = None
@@ -87,12 +114,37 @@ class ChatRequest(GenerationRequest, kw_only=True):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     reasoning_effort: Effort | None = None
     thinking_token_budget: Natural | None = None
+    thinking_budget: Natural | None = None  # DashScope's name
+    reasoning_budget: Annotated[int, Meta(ge=-1)] | None = None  # llama.cpp's; -1: no limit
+    thinking: Thinking | None = None
+    enable_thinking: bool | None = None  # DashScope's
     chat_template_kwargs: dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
 
     @property
     def num_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
+
+    def thinking_asked(self) -> ThinkingAsked:
+        """Of several spellings the body's own go before the template's variables, OpenAI's and
+        vLLM's names before others. Raises ApiError that names the variable at fault."""
+        variables = _read_variables(self.chat_template_kwargs or {})
+        thinking = self.thinking or Thinking()
+        told = None if thinking.type is None else thinking.type != "disabled"
+        no_limit = self.reasoning_budget == -1
+        budgets = (
+            self.thinking_token_budget,
+            self.thinking_budget,
+            thinking.budget_tokens,
+            None if no_limit else self.reasoning_budget,
+            variables.thinking_budget,
+        )
+        switches = (told, self.enable_thinking, variables.enable_thinking, variables.thinking)
+        return ThinkingAsked(
+            _first((self.reasoning_effort, variables.reasoning_effort)),
+            _first(switches),
+            _first(budgets),
+        )
 
     def callable_tools(self) -> list[Tool]:
         """Tools that the answer may call: all, the one named, none. Raises ApiError."""
@@ -106,6 +158,18 @@ class ChatRequest(GenerationRequest, kw_only=True):
         elif choice == "required" and not tools:
             raise ApiError(400, "tool_choice is required, but no tools are given", param="tools")
         return [] if choice == "none" else tools
+
+
+def _first(said: Iterable[_T | None]) -> _T | None:
+    return next((one for one in said if one is not None), None)
+
+
+def _read_variables(settings: dict[str, Any]) -> ThinkingVariables:
+    try:
+        return msgspec.convert(settings, ThinkingVariables)
+    except msgspec.ValidationError as error:
+        param = "chat_template_kwargs"
+        raise ApiError(400, f"{param}: {error}", param=param) from error
 
 
 class CompletionRequest(GenerationRequest, kw_only=True):

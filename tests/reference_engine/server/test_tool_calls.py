@@ -204,6 +204,18 @@ async def test_thinking_comes_first_and_is_counted(api: Api) -> None:
         ({"reasoning_effort": "high", "thinking_token_budget": 0}, None),
         ({"thinking_token_budget": 5}, 5),
         ({"reasoning_effort": "high"}, 400),  # max_tokens
+        ({"chat_template_kwargs": {"reasoning_effort": "low"}}, 12),
+        ({"chat_template_kwargs": {"reasoning_effort": "high"}, "reasoning_effort": "low"}, 12),
+        ({"chat_template_kwargs": {"reasoning_effort": "low", "thinking": False}}, None),
+        ({"chat_template_kwargs": {"thinking": True, "thinking_budget": 5}}, 5),
+        ({"thinking_budget": 5}, 5),
+        ({"thinking_budget": 0, "reasoning_effort": "high"}, None),
+        ({"reasoning_budget": 5}, 5),
+        ({"reasoning_budget": -1, "reasoning_effort": "low"}, 12),
+        ({"thinking": {"type": "enabled", "budget_tokens": 5}}, 5),
+        ({"thinking": {"budget_tokens": 5}}, 5),
+        ({"thinking": {"type": "disabled"}, "reasoning_effort": "low"}, None),
+        ({"enable_thinking": False, "reasoning_effort": "low"}, None),
     ],
 )
 async def test_who_thinks_for_how_long(
@@ -212,6 +224,18 @@ async def test_who_thinks_for_how_long(
     """Effort, the template's switch and the budget, as servers read them."""
     usage = (await ask(api, **fields))["usage"]
     assert usage.get("completion_tokens_details", {}).get("reasoning_tokens") == tokens
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("reasoning_effort", "much"), ("enable_thinking", "yes"), ("thinking_budget", -1)],
+)
+async def test_a_wrong_variable_is_refused_by_its_name(api: Api, field: str, value: object) -> None:
+    """What a template would take for something is no reason to think, or not to."""
+    body = {"messages": [{"role": "user", "content": "x"}], "chat_template_kwargs": {field: value}}
+    reply = await api.handle("POST", "/v1/chat/completions", json.dumps(body).encode())
+    assert reply.status == 400
+    assert f"`$.{field}`" in str(reply.body)
 
 
 async def test_a_call_may_follow_thought(api: Api) -> None:
