@@ -1,8 +1,8 @@
 """Fit the roofline's free numbers to steps of the torch executor, and see how far it is off.
 
 A step's predicted time is max(FLOPs / (f peak), bytes / (g bandwidth)) + a + b sequences, with one
-a for steps that prefill and one for those that only decode: on a GPU the former are launched kernel
-by kernel, the latter as one graph. Given which side of the max each step is on, 1/f, 1/g, both a
+a for steps that prefill and one for those that only decode: on a GPU the former take a pass of
+their own beside the decodes'. Given which side of the max each step is on, 1/f, 1/g, both a
 and b are linear: relative errors are squared and minimised, sides are told anew, until they stay.
 """
 

@@ -92,6 +92,7 @@ LIBRARIES = {
     "torch": {
         "reference_engine/model/",
         "reference_engine/executors/decode_graphs.py",
+        "reference_engine/executors/prefill_graphs.py",
         "reference_engine/executors/paged_executor.py",
         "reference_engine/executors/torch_executor.py",
         "reference_engine/executors/device_name.py",

@@ -1,4 +1,4 @@
-"""Runs steps on a GPU: KV in the block pool's pages, decodes as CUDA graphs, one decode ahead.
+"""Runs steps on a GPU: KV in the block pool's pages, CUDA graphs, one decode ahead.
 
 Prefills and decodes of a step are two passes: a decode reads every weight once and no more, whoever
 is prefilled beside it. While the host takes in the tokens of a decode, the next one of the same
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reference_engine.executors.decode_graphs import DecodeGraphs
+from reference_engine.executors.prefill_graphs import PrefillGraphs
 from reference_engine.executors.torch_executor import NUMBERS, TorchExecutor
 from reference_engine.model.cache import KvShape
 from reference_engine.model.paged_cache import PagedCache
@@ -84,6 +85,7 @@ class PagedExecutor(TorchExecutor):
         self._graphs = DecodeGraphs(
             self._paged, self._pages, capacity.max_sequences, capacity.max_model_len
         )
+        self._prefill_graphs = PrefillGraphs(self._paged, self._pages, capacity.max_model_len)
         self._ahead: _Flight | None = None
 
     def release(self, sequence: Sequence) -> None:
@@ -95,7 +97,7 @@ class PagedExecutor(TorchExecutor):
     def close(self) -> None:
         super().close()
         self._ahead = None
-        del self._graphs, self._pages, self._paged, self._model
+        del self._graphs, self._prefill_graphs, self._pages, self._paged, self._model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -161,8 +163,12 @@ class PagedExecutor(TorchExecutor):
 
     def _pass(self, works: Seq[PrefillWork], layers: range) -> StepOutput:
         chunks = [Chunk(work.sequence.block_table, work.start, work.length) for work in works]
-        batch = plan_chunks(chunks, self._block_size, self._paged.device)
-        hidden = self._paged.layers(self._enter(works, layers), layers, batch, self._pages)
+        hidden = self._enter(works, layers)
+        if layers == range(self._paged.shape.num_layers) and self._prefill_graphs.holds(chunks):
+            hidden = self._prefill_graphs.run(chunks, hidden)
+        else:
+            batch = plan_chunks(chunks, self._block_size, self._paged.device)
+            hidden = self._paged.layers(hidden, layers, batch, self._pages)
         return self._leave(works, hidden, layers)
 
     @torch.inference_mode()

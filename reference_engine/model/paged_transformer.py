@@ -7,7 +7,9 @@ way; many rows through cuBLAS, with small kernels between.
 from collections.abc import Sequence as Seq
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grouped_mm
 
@@ -58,28 +60,41 @@ def plan_decodes(tables: Tensor, positions: Tensor, block_size: int) -> PagedBat
     return PagedBatch(tables, positions, slots, None)
 
 
-def plan_chunks(chunks: Seq[Chunk], block_size: int, device: torch.device) -> PagedBatch:
+class Places(NamedTuple):
+    """`PagedBatch` of chunks in host memory, all int32 but `slots`."""
+
+    tables: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    slots: NDArray[np.int64]
+    tiles: NDArray[np.int32]
+
+
+def place_chunks(chunks: Seq[Chunk], block_size: int) -> Places:
     """Rows in the order of `chunks`."""
-    width = max(len(chunk.blocks) for chunk in chunks)
-    tables = torch.zeros(len(chunks), width, dtype=torch.int32)
-    positions, slots, tiles = [], [], []
+    num_rows = sum(chunk.length for chunk in chunks)
+    width = max((len(chunk.blocks) for chunk in chunks), default=0)
+    tables = np.zeros((len(chunks), width), dtype=np.int32)
+    positions = np.empty(num_rows, dtype=np.int32)
+    slots = np.empty(num_rows, dtype=np.int64)
+    tiles = []
     row = 0
     for number, (blocks, start, length) in enumerate(chunks):
-        table = torch.tensor(blocks, dtype=torch.int32)
-        tables[number, : len(blocks)] = table
-        places = torch.arange(start, start + length, dtype=torch.int32)
-        positions.append(places)
-        slots.append(table[places // block_size].long() * block_size + places % block_size)
+        tables[number, : len(blocks)] = blocks
+        places = np.arange(start, start + length, dtype=np.int32)
+        positions[row : row + length] = places
+        block = tables[number, places // block_size].astype(np.int64)
+        slots[row : row + length] = block * block_size + places % block_size
         for first in range(0, length, QUERY_TILE):
             tiles.append((number, row + first, length - first, start + first))
         row += length
     tiles.sort(key=lambda tile: -tile[3])  # the longest first, so that none is left alone at last
-    return PagedBatch(
-        tables.to(device),
-        torch.cat(positions).to(device),
-        torch.cat(slots).to(device),
-        torch.tensor(tiles, dtype=torch.int32, device=device),
-    )
+    return Places(tables, positions, slots, np.array(tiles, dtype=np.int32).reshape(-1, 4))
+
+
+def plan_chunks(chunks: Seq[Chunk], block_size: int, device: torch.device) -> PagedBatch:
+    """As `place_chunks`, on the device."""
+    places = place_chunks(chunks, block_size)
+    return PagedBatch(*(torch.from_numpy(array).to(device) for array in places))
 
 
 class PagedTransformer:

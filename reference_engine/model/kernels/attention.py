@@ -202,7 +202,7 @@ def _prefill(
     context = position + num_rows
     table = tables + chunk * table_stride
     # First what all queries see, without a mask; then the tiles that the diagonal crosses.
-    whole = (position + 1) // tile * tile
+    whole = tl.maximum(position + 1, 0) // tile * tile
     for start in range(0, whole, tile):
         entry = _entries(table, start, whole, kv_head, kv_heads, block_size, tile) * dim
         key = tl.load(keys + entry[None, :] + column[:, None])
@@ -232,7 +232,8 @@ def _prefill(
         mixed = tl.dot(weights.to(value.dtype), value, mixed, input_precision="ieee")
         largest = new
     target = ((row + member[:, None]) * num_heads + head) * dim + column[None, :]
-    answer = mixed / total[:, None]
+    # Each row's largest score counts 1; a row that sees nothing has none.
+    answer = mixed / tl.maximum(total, 1.0)[:, None]
     tl.store(out + target, answer.to(out.dtype.element_ty), there)
 
 
@@ -247,6 +248,7 @@ def prefill_attention(
 
     `qkv` as in `decode_attention`, `tables` [num_chunks, any]; `tiles` [num_tiles, 4] int32: chunk,
     first row in `qkv`, rows of the chunk from there on, position of the first.
+    Rows of a tile at minus its rows see nothing, and 0 answers them; zeros ask for nothing.
     """
     shape = cache.shape
     heads, dim = shape.num_heads, shape.head_dim

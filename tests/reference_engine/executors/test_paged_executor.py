@@ -171,6 +171,29 @@ async def test_a_decode_is_begun_before_it_is_asked_for(monkeypatch: pytest.Monk
     assert launches == [False] + [True] * (GREEDY.max_tokens - 2)
 
 
+async def test_prefills_too_large_for_a_graph_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of five prompts two wait for room; what is left over goes kernel by kernel."""
+    from reference_engine.executors import prefill_graphs
+    from reference_engine.executors.prefill_graphs import PrefillGraphs
+
+    held: list[bool] = []
+    plain = PrefillGraphs.holds
+
+    def told(self: Any, chunks: Any) -> bool:
+        held.append(plain(self, chunks))
+        return held[-1]
+
+    monkeypatch.setattr(PrefillGraphs, "holds", told)
+    monkeypatch.setattr(prefill_graphs, "ROWS", (16, 24))
+    asked = prompts(3, 30, 17, 1, 20)
+    expected = await answers(TorchExecutor, asked, GREEDY)
+    found = await answers(PagedExecutor, asked, GREEDY, policy=ChunkedPrefill(token_budget=40))
+    assert set(held) == {True, False}
+    assert [one.output_ids for one in found] == [one.output_ids for one in expected]
+
+
 def test_batch_sizes_end_with_the_most() -> None:
     assert batch_sizes(1) == [1]
     assert batch_sizes(12) == [1, 2, 4, 8, 12]
