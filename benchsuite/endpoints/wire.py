@@ -56,6 +56,7 @@ class _Stream:
         exchange.reads, exchange.read_s = self.reads, self.user_s
         self.stamps_ns: list[int] = []
         self.has_token = False  # as far as anybody asked
+        self.is_over = False  # nothing more is read; `done` says so in a turn of its own
         self.done = self.loop.create_future()
         self.loop.watch(self.sock.fileno(), self._read)
         return self.done
@@ -102,16 +103,19 @@ class _Stream:
             self.fail("truncated", "the server closed the connection in the middle of its answer")
 
     def _finish(self) -> None:
-        assert self.done is not None
+        self.is_over = True
         self.loop.unwatch(self.sock.fileno())
-        if not self.done.done():
+        self.loop.end(self._tell)
+
+    def _tell(self) -> None:
+        if self.done is not None and not self.done.done():
             self.done.set_result(None)
 
     def fail(self, error_class: str, error: str) -> None:
         """End the exchange with an error; what was read stays in it."""
         exchange = self.exchange
         assert exchange is not None
-        if self.done is None or self.done.done():
+        if self.done is None or self.is_over or self.done.done():
             return
         exchange.error_class, exchange.error = error_class, error
         self._finish()
@@ -258,7 +262,7 @@ class WireConnection:
     def _release(self, stream: _Stream, request_id: int) -> None:
         self._busy.pop(request_id, None)
         done = stream.done
-        if done is not None and done.cancelled():
+        if done is not None and done.cancelled() and not stream.is_over:
             self._loop.unwatch(stream.sock.fileno())
         failed = stream.exchange is None or stream.exchange.error_class is not None
         if done is not None and not done.cancelled() and not failed and stream.end.keep_alive:

@@ -3,9 +3,11 @@ read is kept, and connections are used again only when they can be.
 """
 
 import asyncio
+import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -371,3 +373,48 @@ def test_a_path_and_a_query_are_kept() -> None:
     """What an address cannot hold as it is goes escaped; what is escaped stays so."""
     found = http_request.target("http://h/a b/\u65e5%20?format=a b")
     assert found.path == "/a%20b/%E6%97%A5%20?format=a%20b"
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="without epoll ends have no turns")
+def test_streams_that_end_together_take_turns() -> None:
+    """Between two ends the loop does what the first let go, and looks at its sockets."""
+    happened: list[str] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WireLoop)
+
+        def ended(name: str) -> None:
+            happened.append(f"{name} ends")
+            loop.call_soon(happened.append, f"{name} goes on")
+
+        for name in "abc":
+            loop.end(partial(ended, name))
+        while len(happened) < 6:
+            await asyncio.sleep(0)
+
+    on_wire_loop(work)
+    assert happened == [f"{name} {does}" for name in "abc" for does in ("ends", "goes on")]
+
+
+def test_what_has_ended_well_is_not_aborted_while_it_waits_for_its_turn() -> None:
+    async def work() -> Exchange:
+        async with (
+            scripted_server(OK_STREAM) as server,
+            wire.connect(server.url, {}, PATIENT, None, has_token) as connection,
+        ):
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, AbortsAtEnds)
+            loop.abort = partial(connection.abort, "timeout_total", "too late")
+            return await connection.send(0, b"{}")
+
+    class AbortsAtEnds(WireLoop):
+        abort: Callable[[], None]
+
+        def end(self, ended: Callable[[], None]) -> None:
+            self.abort()
+            super().end(ended)
+
+    with asyncio.Runner(loop_factory=AbortsAtEnds) as runner:
+        exchange = runner.run(work())
+    assert exchange.error_class is None
