@@ -109,6 +109,7 @@ class Sequence:
         "finish_reason",
         "guide",
         "id",
+        "is_guide_lost",
         "last_token_s",
         "logprobs",
         "media",
@@ -171,6 +172,7 @@ class Sequence:
         self.stamps_s: dict[Phase, float] = {Phase.WAITING: now_s}
         self.finish_reason: FinishReason | None = None
         self.error: str | None = None  # what failed, with reason "error"
+        self.is_guide_lost = False  # that is what failed
         self.embedding: list[float] = []  # [hidden], if it was asked for
         self.waiter: Future[None] | None = None
         self.end_waiter: Future[None] | None = None  # of who waits for the end alone
@@ -225,6 +227,7 @@ class Sequence:
             try:
                 self.guide.advance(token)
             except GuideError as error:
+                self.is_guide_lost = True
                 self.finish("error", now_s, str(error))
                 return
             is_last |= self.guide.is_complete and not self.params.ignore_eos

@@ -234,4 +234,7 @@ def _raise_failure(answer: Answer) -> None:
         problem = f"the engine could not finish this answer: {said}"
         if answer.is_late:
             raise ApiError(504, problem, code="timeout")
+        if answer.sequence.is_guide_lost:  # it is the schema that this model cannot answer
+            param = "tools" if answer.plan.functions else "response_format"
+            raise ApiError(400, f"{param}: {problem}", param=param, code="unanswerable_schema")
         raise ApiError(500, problem, code="engine_error")

@@ -62,6 +62,7 @@ class GrammarGuide:
     ) -> None:
         self._matcher, self._size, self._spaces = matcher, size, spaces
         self._free_left = start
+        self._is_stuck = False  # no token may follow
 
     @property
     def is_complete(self) -> bool:
@@ -75,11 +76,16 @@ class GrammarGuide:
         if self._matcher.is_error():
             return None  # `advance` tells
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        return np.unpackbits(bits, count=self._size, bitorder="little").view(np.bool_)
+        mask = np.unpackbits(bits, count=self._size, bitorder="little").view(np.bool_)
+        # On an error llguidance leaves its end tokens, which `min_tokens` may ban.
+        self._is_stuck = self._matcher.is_error() or not mask.any()
+        return None if self._is_stuck else mask  # a row without a token would fail its batch
 
     def advance(self, token: int) -> None:
         if self._free_left:
             self._free_left -= 1
+        elif self._is_stuck:
+            raise GuideError("no token of the vocabulary can go on from here")
         elif not self.is_complete and not self._matcher.consume_token(token):
             raise GuideError(_first_line(self._matcher))
 

@@ -30,7 +30,7 @@ from reference_engine.policies import (
 )
 from reference_engine.sequence import Phase, SamplingParams, Sequence
 from reference_engine.server.api import Api, open_api
-from reference_engine.server.grammar import Grammars, call_grammar
+from reference_engine.server.grammar import Grammars, call_grammar, schema_grammar
 from reference_engine.server.reply import EventStream
 from reference_engine.server.tokenizer import FileTokenizer
 from reference_engine.specs import Capacity, ConfigError
@@ -389,6 +389,29 @@ def test_a_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_threads_leave_a_core_to_the_others() -> None:
     """At least one, and not all where there are several."""
     assert default_threads() >= 1
+
+
+class Ascii(FileTokenizer):
+    """Without the tokens of bytes that only other characters have."""
+
+    def token_bytes(self, token_id: int) -> bytes:
+        piece = super().token_bytes(token_id)
+        return piece if piece.isascii() else b""
+
+
+async def test_a_guide_without_a_way_on_ends_its_own_answer_alone() -> None:
+    """A row that no token may follow has no likeliest and no draw; others are in the same step."""
+    tokenizer = Ascii(FOLDER / "tokenizer.json")
+    guide = Grammars(tokenizer).guide(schema_grammar({"const": "a\u00e9"}))
+    params = SamplingParams(
+        max_tokens=20, min_tokens=9, temperature=0.7, stop_token_ids=tokenizer.eos_ids
+    )
+    async with Engine.open(config()) as engine:
+        stuck = engine.submit([1, 2], params, guide)
+        (other,) = await tell_all(engine, stories()[:1])
+    assert (stuck.finish_reason, stuck.is_guide_lost) == ("error", True)
+    assert stuck.error == "no token of the vocabulary can go on from here"
+    assert other.finish_reason == "length"
 
 
 async def test_a_guide_holds_real_weights_to_its_grammar() -> None:

@@ -1,7 +1,7 @@
 """Tools and thinking through the API: what clients get, in which order, with which counts."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,7 @@ from reference_engine.config import EngineConfig
 from reference_engine.executors import Roofline
 from reference_engine.server.api import Api, open_api
 from reference_engine.server.reply import EventStream
+from reference_engine.server.tokenizer import ByteTokenizer
 from reference_engine.server.tool_calls import CallText, call_opening
 
 ASK = [{"role": "user", "content": "what is the weather?"}]
@@ -53,8 +54,10 @@ async def ask(api: Api, **fields: object) -> Any:
         return json.loads(reply.body)
     assert isinstance(reply.body, EventStream)
     parts = b"".join([item async for item in reply.body]).decode().split("\n\n")
-    assert parts[-2:] == ["data: [DONE]", ""]
-    return [json.loads(part.removeprefix("data: ")) for part in parts[:-2]]
+    assert parts.pop() == ""
+    if '"error"' not in parts[-1]:
+        assert parts.pop() == "data: [DONE]"
+    return [json.loads(part.removeprefix("data: ")) for part in parts]
 
 
 @given(
@@ -244,6 +247,32 @@ async def test_a_call_may_follow_thought(api: Api) -> None:
     message = answer["choices"][0]["message"]
     assert message["reasoning_content"]
     assert json.loads(message["tool_calls"][0]["function"]["arguments"])
+
+
+async def test_what_the_vocabulary_cannot_say_ends_with_an_error_that_says_so(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Midway: the answer's first tokens are there, and in a stream they were told."""
+    monkeypatch.setattr(ByteTokenizer, "token_bytes", _without_umlauts(ByteTokenizer.token_bytes))
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": "aé"}}}
+    error = (await ask(api, response_format=wanted))["error"]
+    assert (error["type"], error["param"], error["code"]) == (
+        *("invalid_request_error", "response_format"),
+        "unanswerable_schema",
+    )
+    assert "no token of the vocabulary" in error["message"]
+    *chunks, last = await ask(api, response_format=wanted, stream=True)
+    told = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+    assert told.startswith('"a')
+    assert last == {"error": error}
+
+
+def _without_umlauts(token_bytes: Callable[[Any, int], bytes]) -> Callable[[Any, int], bytes]:
+    def known(tokenizer: Any, token_id: int) -> bytes:
+        piece = token_bytes(tokenizer, token_id)
+        return piece if piece.isascii() else b""
+
+    return known
 
 
 async def test_a_response_format_holds(api: Api) -> None:
