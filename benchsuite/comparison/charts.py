@@ -11,6 +11,7 @@ from benchsuite.comparison.compare import Against, Comparison, Row
 from benchsuite.comparison.shift import Step
 from benchsuite.comparison.sides import Side
 from benchsuite.metrics import METRICS
+from benchsuite.records.table import FloatArray
 from benchsuite.report.charts.base import Chart, Table, plain
 from benchsuite.report.charts.distributions import CLASS_LOOKS
 from benchsuite.report.charts.figure import INK, MUTED, PANEL, empty, make_log, milli
@@ -40,11 +41,12 @@ def _forest(found: Comparison) -> Chart | None:
         shapes=_band(found.min_effect * 100, "x"),
         showlegend=len(found.against) > 1,
     )
+    annotations: list[dict[str, Any]] = []
+    ends = [_ends(rows) for rows in known]
+    view = in_view(np.concatenate(ends), found.min_effect * 100)
     for at, rows in enumerate(known):
         colour, _ = CLASS_LOOKS[at % len(CLASS_LOOKS)]
-        effects = np.array([row.verdict.effect or 0.0 for row in rows]) * 100
-        bounds = [row.verdict.interval or row.within_runs or (0.0, 0.0) for row in rows]
-        low, high = np.array(bounds, dtype=np.float64).reshape(-1, 2).T * 100
+        low, effects, high = ends[at].T
         offset = (at - (len(found.against) - 1) / 2) * 0.25
         y = np.array([metrics.index(row.verdict.metric) for row in rows]) + offset
         figure.add_scatter(
@@ -65,6 +67,10 @@ def _forest(found: Comparison) -> Chart | None:
             text=[f"{row.verdict.metric}: {row.verdict.word}" for row in rows],
             hovertemplate="%{text}, %{x:+.1f} %<extra></extra>",
         )
+        if view is not None:
+            annotations += _beyond(view, ends[at], y, colour)
+    if view is not None:
+        figure.update_layout(xaxis={"range": list(view)}, annotations=annotations)
     figure.update_layout(
         yaxis={
             "tickvals": list(range(len(metrics))),
@@ -81,8 +87,61 @@ def _forest(found: Comparison) -> Chart | None:
         "leaves it open." + _within_words(found),
         figure=figure,
         table=Table(head, tuple(_forest_row(o, r) for o, s in _pairs(found, known) for r in s)),
+        note="" if view is None else _BEYOND_WORDS,
         height_px=110 + 30 * len(metrics),
     )
+
+
+MOST_OF_TYPICAL: Final = 4.0  # what is further out than so many times the others is cut off
+_BEYOND_WORDS: Final = (
+    "The axis ends where most changes do; ◀ and ▶ say how far the others go. The table has all."
+)
+
+
+def _ends(rows: Sequence[Row]) -> FloatArray:
+    """Low end, change and high end, %, [rows, 3]."""
+    known = [(row, row.verdict.interval or row.within_runs or (0.0, 0.0)) for row in rows]
+    ends = [(low, row.verdict.effect or 0.0, high) for row, (low, high) in known]
+    return np.array(ends, dtype=np.float64).reshape(-1, 3) * 100
+
+
+def in_view(ends: FloatArray, least: float) -> tuple[float, float] | None:
+    """The axis for `ends` [rows, 3] if few of them would squeeze the others; None: all fit. Three
+    quarters of the rows, and what lies within `least`, are always in view."""
+    reach = np.abs(ends).max(axis=1, initial=0.0)
+    most = MOST_OF_TYPICAL * max(float(np.quantile(reach, 0.75, method="lower")), least)
+    if reach.max() <= most:
+        return None
+    kept = ends[reach <= most]
+    low, high = min(float(kept.min()), -least), max(float(kept.max()), least)
+    margin = 0.15 * (high - low)
+    return low - margin, high + margin
+
+
+def _beyond(
+    view: tuple[float, float], ends: FloatArray, y: FloatArray, colour: str
+) -> list[dict[str, Any]]:
+    """Words at the edge over which a row goes: its change, or as far as its interval reaches."""
+    found = []
+    for (low, effect, high), at in zip(ends.tolist(), y.tolist(), strict=True):
+        left, right = low < view[0], high > view[1]
+        for is_over, end, side in ((left, low, 0), (right, high, 1)):
+            if not is_over:
+                continue
+            is_change = effect < view[0] if side == 0 else effect > view[1]
+            told = f"{words.signed(effect)} %" if is_change else f"to {words.signed(end)} %"
+            found.append(
+                {
+                    "x": view[side],
+                    "xanchor": "right" if side else "left",
+                    "y": at,
+                    "yshift": 11,
+                    "text": f"{told} ▶" if side else f"◀ {told}",
+                    "showarrow": False,
+                    "font": {"color": colour, "size": 11},
+                }
+            )
+    return found
 
 
 def _pairs(found: Comparison, known: list[list[Row]]) -> list[tuple[Against, list[Row]]]:
