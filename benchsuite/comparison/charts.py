@@ -135,7 +135,7 @@ def _beyond(
                     "x": view[side],
                     "xanchor": "right" if side else "left",
                     "y": at,
-                    "yshift": 11,
+                    "yshift": 11 if high > view[0] and low < view[1] else 0,  # above its bar
                     "text": f"{told} ▶" if side else f"◀ {told}",
                     "showarrow": False,
                     "font": {"color": colour, "size": 11},
