@@ -50,11 +50,16 @@ class Drawing(NamedTuple):
 def verdict(curve: Curve) -> str:
     """The largest load at which each number can be trusted."""
     shown = curve.trusted
+    tokens = f"up to {shown.streams:,.0f} streams and {shown.tokens_per_s:,.0f} tokens/s"
+    requests = f"up to {shown.requests_per_s:,.0f} requests/s"
     return (
-        f"Token times can be trusted up to {shown.streams:,.0f} streams and "
-        f"{shown.tokens_per_s:,.0f} tokens/s, sending on time up to {shown.requests_per_s:,.0f} "
-        "requests/s, in each sending process."
+        f"Token times can be trusted {tokens if shown.streams else _NOWHERE}, "
+        f"sending on time {requests if shown.requests_per_s else _NOWHERE}, "
+        "in each sending process."
     )
+
+
+_NOWHERE: Final = "at none of these loads"
 
 
 def criterion() -> str:
@@ -160,6 +165,7 @@ def render(curve: Curve) -> str:
         package="benchsuite.selftest",
         curve=curve,
         verdict=verdict(curve),
+        look="valid" if curve.trusted.streams and curve.trusted.requests_per_s else "invalid",
         criterion=criterion(),
         notes=notes(curve),
         tables=tables(curve),

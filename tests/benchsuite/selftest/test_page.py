@@ -17,6 +17,14 @@ def test_the_verdict_names_the_largest_loads_that_were_good() -> None:
     )
 
 
+def test_a_client_that_was_good_nowhere_is_not_called_good() -> None:
+    """No load of zero, and not in the colour of what is well."""
+    bad = curve(requests=(request_point(50, p99_s=0.05),))
+    assert "sending on time at none of these loads" in verdict(bad)
+    assert 'class="verdict invalid"' in render(bad)
+    assert 'class="verdict valid"' in render(curve())
+
+
 def test_every_point_has_a_row_with_its_mark() -> None:
     tokens, requests = tables(curve())
     assert [row[-1] for row in tokens.rows] == ["✓", "✓", "✗", ""]
