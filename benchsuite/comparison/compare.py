@@ -25,8 +25,8 @@ from benchsuite.metrics.statistics import Quantile
 SCHEMA_VERSION: Final = "1.0"
 MIN_EFFECT: Final = 0.05
 FEW_PAIRS: Final = (
-    "These are too few pairs for a paired test to call any of as many metrics worse: that is "
-    "decided as if they were no pairs, which errs on the side of caution."
+    "These are so few pairs that chance in one metric can hide from a paired test what happened to "
+    "another: worse is decided as if they were no pairs, which errs on the side of caution."
 )
 Z: Final = 1.959963984540054
 COLUMNS: Final = ("p50", "p75", "p90", "p95", "p99", "p999", "mean")
@@ -162,9 +162,11 @@ def paired(baseline: Side, now: Side) -> tuple[tuple[Run, ...], tuple[Run, ...]]
 
 
 def can_decide(num_pairs: int, num_metrics: int) -> bool:
-    """Whether a paired test could call any of so many metrics worse at all: its least p is a half
-    to the power of the pairs. Where it could not, Welch's test of the same runs errs on the side of
-    caution: what pairs share makes its interval too wide, and never too narrow."""
+    """Whether a paired test of so many metrics has assignments of signs enough: with its own, each
+    metric has one under which all of its differences are above 0, and its sum may be the largest.
+    Where these alone exceed the level, Welch's test of the same runs finds more (97 % of +10 % with
+    5 pairs rather than 77 %, benchmarks/README.md) and errs on the side of caution: what pairs
+    share makes its interval too wide, and never too narrow."""
     return 0.5**num_pairs * num_metrics <= 1 - CONFIDENCE
 
 

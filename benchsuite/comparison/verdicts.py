@@ -1,10 +1,11 @@
 """Verdict: better, worse, equivalent or inconclusive, for each metric of a declared family.
 
 A metric is worse (or better) only if three things hold together: the interval of the effect
-excludes no change; the one-sided p, held for the whole family by Holm, is at most 1 - confidence;
-and the effect is larger than the smallest one that matters. It is equivalent if two one-sided tests
-place it within that smallest effect. All else is inconclusive, and the verdict says how many runs
-would settle it. Values are one per run.
+excludes no change; the one-sided p, held for the whole family, is at most 1 - confidence; and the
+effect is larger than the smallest one that matters. Of pairs, the family is held by one exact test
+of all metrics together (`effects.jointly`); of runs that are no pairs, by Holm. It is equivalent if
+two one-sided tests place it within that smallest effect. All else is inconclusive, and the verdict
+says how many runs would settle it. Values are one per run.
 """
 
 import math
@@ -12,10 +13,19 @@ import statistics
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from benchsuite.comparison.effects import Effect, holm, paired, runs_needed, stored, unpaired
+from benchsuite.comparison.effects import (
+    Effect,
+    holm,
+    jointly,
+    paired,
+    runs_needed,
+    stored,
+    unpaired,
+)
 from benchsuite.metrics.base import Better, Interval
 
 Word = Literal["better", "worse", "equivalent", "inconclusive"]
@@ -63,9 +73,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
     num_now: int
     effect: float | None = None
     interval: Interval | None = None
-    p: float | None = None  # one-sided, in the direction of the effect
-    p_holm: float | None = None
+    p: float | None = None  # of Student's or Welch's t, one-sided in the direction of the effect
     p_exact: float | None = None  # that of the sign-flip test of the pairs
+    p_adjusted: float | None = None  # for the family: of pairs p_exact jointly, else p by Holm
     runs_needed: int | None = None  # a side, where it is inconclusive
     notes: tuple[str, ...] = ()
 
@@ -76,16 +86,25 @@ class _Judged(NamedTuple):
     samples: Samples
     baseline: list[float]
     now: list[float]
+    differences: tuple[float, ...]  # a pair each, 0 where it is not whole; of pairs alone
     effect: Effect | None
     is_log: bool
     notes: tuple[str, ...]
 
     @property
-    def p(self) -> float:
-        """One-sided, in the direction of the effect; 1 where there is none."""
+    def is_up(self) -> bool:
+        return self.effect is not None and self.effect.centre > 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Which way the effect is, be it chance or not."""
+        return self.is_up != (self.samples.better == "higher")
+
+    def p(self, *, is_up: bool) -> float:
+        """One-sided, that it is more (or less); 1 where there is no effect."""
         if self.effect is None:
             return 1.0
-        return self.effect.p_above() if self.effect.centre > 0 else self.effect.p_below()
+        return self.effect.p_above() if is_up else self.effect.p_below()
 
     def told(self, effect: float) -> float:
         """An effect as it is read: relative, or in the metric's unit."""
@@ -96,19 +115,35 @@ def verdicts(
     family: Sequence[Samples], *, confidence: float = 0.95, alpha: float | None = None
 ) -> tuple[Verdict, ...]:
     """One verdict each, as a family: the chance that any metric of an unchanged system is called
-    worse is at most 1 - confidence, and so is that of better.
+    worse is at most 1 - confidence, and so is that of better, whatever is said of the others.
 
     `alpha` is what one look may spend of that where the data are looked at more than once. Metrics
-    of which neither direction is good are never better or worse. Pure.
+    of which neither direction is good are never better or worse. Pairs stand at the same place in
+    all metrics that have them. Pure.
     """
     spent = 1 - confidence if alpha is None else alpha
     judged = [_judge(samples) for samples in family]
-    counted = [at for at, one in enumerate(family) if one.better != "neither"]
-    adjusted = dict(zip(counted, holm([judged[at].p for at in counted]), strict=True))
+    counted = [one for one in judged if one.samples.better != "neither"]
+    worse, better = (iter(_adjusted(counted, is_worse)) for is_worse in (True, False))
     level = spent / max(1, len(counted))
-    return tuple(
-        _verdict(one, adjusted.get(at), confidence, spent, level) for at, one in enumerate(judged)
-    )
+    found = []
+    for one in judged:
+        p_adjusted = None
+        if one.samples.better != "neither":
+            p_worse, p_better = next(worse), next(better)
+            p_adjusted = p_worse if one.is_worse else p_better
+        found.append(_verdict(one, p_adjusted, confidence, spent, level))
+    return tuple(found)
+
+
+def _adjusted(counted: Sequence[_Judged], is_worse: bool) -> list[float]:
+    """p of "not worse" (or "not better") of each, held for all of them."""
+    upward = [is_worse != (one.samples.better == "higher") for one in counted]
+    if not all(one.samples.is_paired for one in counted):
+        return holm([one.p(is_up=up) for one, up in zip(counted, upward, strict=True)])
+    signs = np.where(upward, 1.0, -1.0)
+    differences = np.array([one.differences for one in counted], dtype=np.float64)
+    return jointly(differences.T * signs) if counted else []
 
 
 def _judge(samples: Samples) -> _Judged:
@@ -116,7 +151,8 @@ def _judge(samples: Samples) -> _Judged:
     missing = len(samples.baseline) + len(samples.now) - len(baseline) - len(now)
     notes = [MISSING.format(missing)] if missing else []
     if min(len(baseline), len(now)) < 2:
-        return _Judged(samples, baseline, now, None, False, (*notes, TOO_FEW))
+        nothing = (0.0,) * len(samples.now)
+        return _Judged(samples, baseline, now, nothing, None, False, (*notes, TOO_FEW))
     values = (*baseline, *now)
     is_log = samples.scale == "ratio" and min(values) > 0
     unit = 1.0
@@ -127,7 +163,15 @@ def _judge(samples: Samples) -> _Judged:
     pairs = [y - x for x, y in zip(a, b, strict=False)]
     free = stored if samples.is_stored else unpaired
     effect = paired(pairs) if samples.is_paired else free(a, b)
-    return _Judged(samples, baseline, now, effect, is_log, tuple(notes))
+    placed = _placed(samples, pairs) if samples.is_paired else ()
+    return _Judged(samples, baseline, now, placed, effect, is_log, tuple(notes))
+
+
+def _placed(samples: Samples, pairs: Sequence[float]) -> tuple[float, ...]:
+    """Differences of the whole pairs at the places of all, so that metrics stand side by side."""
+    left = iter(pairs)
+    places = zip(samples.baseline, samples.now, strict=True)
+    return tuple(0.0 if None in place else next(left) for place in places)
 
 
 def _kept(samples: Samples) -> tuple[list[float], list[float]]:
@@ -141,7 +185,7 @@ def _kept(samples: Samples) -> tuple[list[float], list[float]]:
 
 
 def _verdict(
-    one: _Judged, p_holm: float | None, confidence: float, alpha: float, level: float
+    one: _Judged, p_adjusted: float | None, confidence: float, alpha: float, level: float
 ) -> Verdict:
     samples, effect = one.samples, one.effect
     found = Verdict(
@@ -166,8 +210,8 @@ def _verdict(
     bound = math.log1p(samples.min_effect) if one.is_log else samples.min_effect
     is_large = min(effect.estimate, low) > 0 or max(effect.estimate, high) < 0
     is_large = is_large and abs(effect.estimate) > bound
-    if p_holm is not None and p_holm <= alpha and is_large:
-        word: Word = "better" if (effect.centre > 0) == (samples.better == "higher") else "worse"
+    if p_adjusted is not None and p_adjusted <= alpha and is_large:
+        word: Word = "worse" if one.is_worse else "better"
     else:
         word = "equivalent" if effect.p_outside(-bound, bound) <= alpha else "inconclusive"
     needed = None
@@ -180,8 +224,8 @@ def _verdict(
         word=word,
         effect=one.told(effect.estimate),
         interval=(one.told(low), one.told(high)),
-        p=one.p,
-        p_holm=p_holm,
+        p=one.p(is_up=one.is_up),
+        p_adjusted=p_adjusted,
         p_exact=effect.p_exact,
         runs_needed=needed,
     )

@@ -122,7 +122,7 @@ def sentence(one: "Limit | Verdict") -> str:
         return (
             f"{one.name} is {value(one, one.value)} {_within(one)}, limit {value(one, one.limit)}"
         )
-    held = f"p {one.p_holm:.2g}" if one.p_holm is not None else "no p"
+    held = f"p {one.p_adjusted:.2g}" if one.p_adjusted is not None else "no p"
     return (
         f"{one.metric} is {one.word}: {change(one)}, from {value(one, one.baseline)} to "
         f"{value(one, one.now)} over {one.num_now} runs ({held})"

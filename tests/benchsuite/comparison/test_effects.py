@@ -3,6 +3,7 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from benchsuite.comparison.effects import (
     Effect,
     holm,
+    jointly,
     paired,
     runs_needed,
     sign_flip,
@@ -20,6 +22,13 @@ from benchsuite.comparison.effects import (
 DARWIN = (49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48)
 NUMBERS = st.floats(-1e3, 1e3).filter(lambda x: x == 0 or abs(x) > 1e-6)
 PAIRS = st.lists(NUMBERS, min_size=2, max_size=9)
+FAMILIES = st.tuples(st.integers(1, 5), st.integers(1, 3)).flatmap(
+    lambda shape: st.lists(
+        st.lists(NUMBERS, min_size=shape[1], max_size=shape[1]),
+        min_size=shape[0],
+        max_size=shape[0],
+    )
+)
 
 
 def test_fisher_s_own_example() -> None:
@@ -95,6 +104,64 @@ def test_many_pairs_are_drawn_and_not_counted() -> None:
     assert sign_flip(differences) == pytest.approx(normal, abs=0.02)
     assert sign_flip(differences) == sign_flip(differences)
     assert sign_flip([1.0] * 40) == 1 / 2**15
+
+
+@given(PAIRS)
+def test_one_metric_jointly_is_the_test_of_signs(differences: list[float]) -> None:
+    assert jointly(np.array([differences]).T) == [sign_flip(differences)]
+
+
+@given(PAIRS, st.floats(1e-2, 1e2))
+def test_metrics_that_say_the_same_cost_nothing(differences: list[float], unit: float) -> None:
+    alike = np.array([differences, differences, [unit * x for x in differences]]).T
+    assert jointly(alike) == [sign_flip(differences)] * 3
+
+
+@given(FAMILIES)
+def test_the_joint_test_counts_assignments(rows: list[list[float]]) -> None:
+    """Metric by metric from the largest statistic, against those that are left, as defined."""
+    pairs, metrics = range(len(rows)), range(len(rows[0]))
+    roots = [math.sqrt(sum(row[m] ** 2 for row in rows)) or 1.0 for m in metrics]
+
+    def sums(signs: tuple[int, ...]) -> list[float]:
+        return [sum(signs[k] * rows[k][m] for k in pairs) / roots[m] for m in metrics]
+
+    seen = sums((1,) * len(rows))
+    every = [sums(signs) for signs in product((1, -1), repeat=len(rows))]
+    left, highest, expected = set(metrics), 0.0, dict[int, float]()
+    while left:
+        largest = max(left, key=seen.__getitem__)
+        as_large = sum(max(one[m] for m in left) >= seen[largest] - 1e-9 for one in every)
+        highest = expected[largest] = max(highest, as_large / len(every))
+        left.remove(largest)
+    found = jointly(np.array(rows))
+    near = sorted(abs(max(one) - x) for one in every for x in seen)
+    if all(not 1e-12 < gap < 1e-7 for gap in near):  # where rounding does not decide
+        assert found == [pytest.approx(expected[m]) for m in metrics]
+    alone = [sign_flip([row[m] for row in rows]) for m in metrics]
+    assert all(p >= least for p, least in zip(found, alone, strict=True))
+
+
+@given(FAMILIES, st.lists(NUMBERS, min_size=5, max_size=5), st.sampled_from([1, 2, 4, 8]))
+def test_the_family_holds_whatever_else_changed(
+    rows: list[list[float]], moved: list[float], num: int
+) -> None:
+    """Over all the ways in which the unchanged metrics could have fallen, at most alpha of them
+    raise an alarm in any of these, with a changed metric beside them."""
+    unchanged = np.array(rows)
+    pairs, alpha = len(rows), num / 2 ** len(rows)
+    alarms = 0
+    for signs in product((1.0, -1.0), repeat=pairs):
+        fallen = unchanged * np.array(signs)[:, None]
+        told = jointly(np.column_stack((moved[:pairs], fallen)))
+        alarms += min(told[1:]) <= alpha
+    assert alarms <= num
+
+
+def test_nothing_to_test_jointly() -> None:
+    assert jointly(np.empty((7, 0))) == []
+    assert jointly(np.empty((0, 2))) == [1.0, 1.0]
+    assert jointly(np.zeros((4, 2))) == [1.0, 1.0]
 
 
 def test_holm_as_published() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchsuite.comparison.effects import jointly, paired, runs_needed
 from benchsuite.comparison.verdicts import MISSING, TOO_FEW, ZEROS, Samples, Verdict, verdicts
 
 A = (1.0, 1.1, 0.95, 1.05, 1.0, 0.9, 1.02)
@@ -39,7 +40,7 @@ def test_what_a_verdict_says() -> None:
     found = verdict(A, [1.2 * a for a in A])
     assert found.effect == pytest.approx(0.2)
     assert found.interval == pytest.approx((0.2, 0.2))
-    assert found.p == found.p_holm == found.p_exact == 1 / 2**7
+    assert found.p == found.p_adjusted == found.p_exact == 1 / 2**7
     assert (found.num_baseline, found.num_now, found.baseline) == (7, 7, 1.0)
     assert found.runs_needed is None
 
@@ -51,13 +52,54 @@ def test_an_effect_that_does_not_matter_is_equivalent_however_certain() -> None:
     assert verdict(A, times(1.02, jitter=0.001), min_effect=0.01).word == "worse"
 
 
-def test_four_metrics_take_seven_pairs() -> None:
-    def words(k: int) -> set[str]:
-        family = [samples(A[:k], times(1.3)[:k], metric=f"m{i}") for i in range(4)]
+def test_four_metrics_take_five_pairs() -> None:
+    def words(k: int, **more: Any) -> set[str]:
+        family = [samples(A[:k], times(1.3)[:k], metric=f"m{i}", **more) for i in range(4)]
         return {one.word for one in verdicts(family)}
 
-    assert words(7) == {"worse"}
-    assert words(6) == {"inconclusive"}
+    assert words(5) == {"worse"}
+    assert words(4) == {"inconclusive"}
+    assert words(5, better="higher") == {"better"}
+
+
+def test_a_gap_stays_in_its_place() -> None:
+    """The other metrics' differences of that pair keep changing sign with those of their own."""
+    now = times(1.1, jitter=0.09)
+    found = verdicts([samples([None, *A[1:]], now), samples(A, now, better="higher")])
+    logs = [math.log(y / x) for x, y in zip(A, now, strict=True)]
+    table = np.array([[0.0, *logs[1:]], logs]).T * [1.0, -1.0]
+    assert found[0].p_adjusted == pytest.approx(jointly(table)[0])
+    assert found[1].p_adjusted == pytest.approx(jointly(-table)[1])
+
+
+@pytest.mark.parametrize("is_paired", [True, False])
+def test_what_is_better_lends_nothing_to_what_is_worse(is_paired: bool) -> None:
+    """By one list of both directions, what is far better would leave the other Holm's last rank."""
+    a, b = (1.0, 1.1, 0.9, 1.05, 0.95), (1.07, 1.17, 1.02, 1.08, 1.1)
+    better, worse = (
+        samples(a, [x / 2 for x in a], is_paired=is_paired),
+        samples(a, b, is_paired=is_paired),
+    )
+    alone, beside = verdicts([worse])[0], verdicts([better, worse])[1]
+    assert alone.p_adjusted is not None
+    assert beside.p_adjusted is not None
+    if is_paired:
+        assert beside.p_adjusted >= alone.p_adjusted
+    else:
+        assert beside.p_adjusted == 2 * alone.p_adjusted
+
+
+def test_the_pairs_needed_are_enough_for_the_family() -> None:
+    """What it takes by Student's t at the level of one of four is enough for the joint test."""
+    rng, found = np.random.default_rng(20_265), 0
+    needed = runs_needed(paired([0.02, 0.04, 0.08, 0.06]), 0.05, 0.05 / 4)
+    assert needed is not None
+    spread = paired([0.02, 0.04, 0.08, 0.06]).spread
+    for _ in range(200):
+        drawn = rng.normal(0, spread, (needed, 4))
+        drawn[:, 0] += 0.05
+        found += jointly(drawn)[0] <= 0.05
+    assert found >= 150
 
 
 def test_an_inconclusive_one_says_how_many_runs_it_takes() -> None:

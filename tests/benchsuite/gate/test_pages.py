@@ -36,7 +36,7 @@ VERDICT = Verdict(
     effect=0.2,
     interval=(0.15, 0.25),
     p=0.0078,
-    p_holm=0.031,
+    p_adjusted=0.031,
 )
 LIMIT = Limit(
     name="attainment[default]",
