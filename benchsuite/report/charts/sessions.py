@@ -40,8 +40,12 @@ def session_timelines(result: RunResult, data: RunData) -> Chart | None:
             name=name,
             orientation="h",
             marker={"color": colour, "line": {"width": 0}, "pattern": hatched(colour, pattern)},
-            customdata=bars.words,
-            hovertemplate=f"{name}, %{{customdata}}: %{{x:,.4~g}} s",
+            # A bar with a base of its own tells where it ends as its x.
+            customdata=[
+                f"{words}: {number(took_s)} s"
+                for words, took_s in zip(bars.words, bars.took_s.tolist(), strict=True)
+            ],
+            hovertemplate=f"{name}, %{{customdata}}",
         )
     figure.update_layout(barmode="overlay", bargap=0.35)
     figure.update_yaxes(

@@ -308,6 +308,8 @@ def test_sessions_show_their_pauses() -> None:
     assert bars["paused"].x == pytest.approx([1.0] * 8)
     assert bars["to first token"].x == pytest.approx([0.2] * 12)
     assert bars["paused"].base[:2] == pytest.approx([0.5, 2.0])
+    told = [words.rsplit(": ", 1)[1] for words in bars["decoding"].customdata]
+    assert told == [f"{number(took_s)} s" for took_s in bars["decoding"].x.tolist()]
     assert "sessions" not in drawn(make_data(12, 4))
 
 
