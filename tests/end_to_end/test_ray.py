@@ -70,7 +70,7 @@ def test_a_lost_actor_marks_the_run(tmp_path: Path) -> None:
         "run", path, "--ray", "local", "--out", folder, TMPDIR=str(home), **variables
     ) as process:
         when_written(home, "0.arrows")
-        (worker,) = processes(variables, b"ray::_Node")
+        (worker,) = processes(variables, b"ray::NodeActor")
         os.kill(worker, signal.SIGKILL)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 4, said
